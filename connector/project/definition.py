@@ -1,0 +1,88 @@
+"""A project after reading: sources, destinations, models and syncs, each with the place where it was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from connector.errors import Problem
+    from connector.project.settings import EventSync, ModelSettings, ObjectSync
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where each value of a file stands: `file:line:col` by its path of keys."""
+
+    file: str
+    marks: Mapping[tuple[str | int, ...], tuple[int, int]]
+
+    def at(self, *path: str | int) -> str:
+        """`file:line:col` (both from 1) of the value at `path`, or of its nearest parent that has a place."""
+        for length in range(len(path), -1, -1):
+            mark = self.marks.get(path[:length])
+            if mark is not None:
+                return f"{self.file}:{mark[0]}:{mark[1]}"
+        return self.file
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEntry:
+    """One entry under `sources:`."""
+
+    name: str
+    type: str
+    settings: BaseModel
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationEntry:
+    """One entry under `destinations:`."""
+
+    name: str
+    type: str
+    settings: BaseModel
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One file of models/. `sql` is the file's text without its settings, as it is sent to the warehouse."""
+
+    name: str
+    file: str
+    sql: str
+    settings: ModelSettings
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One file of sync_configs/, its model, destination and source looked up."""
+
+    name: str
+    file: str
+    settings: ObjectSync | EventSync
+    places: Places
+    model: Model
+    source: SourceEntry
+    destination: DestinationEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Everything a project says."""
+
+    root: Path
+    state_dir: Path
+    sources: Mapping[str, SourceEntry]
+    destinations: Mapping[str, DestinationEntry]
+    models: Mapping[str, Model]
+    syncs: Mapping[str, Sync]
+    warnings: tuple[Problem, ...] = field(default=())

@@ -1,0 +1,180 @@
+"""What a user writes, as data: the keys of model comments and sync configs with their meanings and defaults.
+
+The keys of one system's entry in connector.yml belong to that system (`systems/`); everything here is common to all.
+Descriptions end up in the JSON Schema that editors show.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from connector.ports import Json, Nulls
+
+
+class Settings(BaseModel):
+    """A mapping of the user's files. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class FieldType(StrEnum):
+    """The types that a mapping may name."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIME = "time"
+    LIST = "list"
+
+
+class ValueSpec(Settings):
+    """Where a value comes from: a column of the model, a constant, or an SQL expression over the model's columns.
+
+    A bare string is the name of a column.
+    """
+
+    column: str | None = Field(None, description="a column of the model")
+    value: Json = Field(None, description="the same value on every row")
+    sql: str | None = Field(None, description="a DuckDB expression over the model's columns, evaluated row by row")
+    type: FieldType | None = Field(None, description="what the value is sent as; by default what the column is")
+    nulls: Nulls = Field(Nulls.OMIT, description="a NULL leaves the field alone, sends an empty value, or sends null")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_string_is_a_column(cls, data: Any) -> Any:
+        return {"column": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _exactly_one_origin(self) -> Self:
+        given = self.model_fields_set & {"column", "value", "sql"}
+        if len(given) != 1:
+            msg = f"needs exactly one of column, value, sql; got {', '.join(sorted(given)) or 'none'}"
+            raise ValueError(msg)
+        return self
+
+
+class FieldSpec(ValueSpec):
+    """One field of an object in Pendo."""
+
+    create: bool = Field(False, description="make the field in Pendo when it is missing")
+
+
+class ObjectFields(Settings):
+    """The fields to write, by Pendo's metadata group."""
+
+    custom: dict[str, FieldSpec] = Field(default_factory=dict, description="custom fields: Pendo field to column")
+    agent: dict[str, FieldSpec] = Field(default_factory=dict, description="agent fields: Pendo field to column")
+
+
+class ContextSpec(Settings):
+    """The browser session an event belongs to. Leave it out for events of a server."""
+
+    ip: ValueSpec | None = None
+    user_agent: ValueSpec | None = None
+    url: ValueSpec | None = None
+    title: ValueSpec | None = None
+
+
+class BatchSpec(Settings):
+    """How much one request carries at most."""
+
+    rows: int = Field(500, ge=1, le=100_000, description="rows a request")
+    bytes: int = Field(1_000_000, ge=1_000, le=100_000_000, description="bytes a request body")
+
+
+class Guardrails(Settings):
+    """Limits above which a run is held before it sends anything."""
+
+    max_removed: int | None = Field(100, ge=0, description="removed rows; null switches it off")
+    max_removed_percent: float | None = Field(10, ge=0, le=100, description="removed rows in percent of the snapshot")
+    max_changed: int | None = Field(None, ge=0, description="changed rows")
+    max_changed_percent: float | None = Field(None, ge=0, le=100, description="changed rows in percent of the snapshot")
+    allow_empty: bool = Field(False, description="go on when the model is empty and the snapshot is not")
+
+
+class Schedule(Settings):
+    """When the sync runs by itself."""
+
+    every: Annotated[str, Field(pattern=r"^\d+\s*(s|m|h|d)$", description="an interval: 30s, 15m, 1h, 1d")] | None = (
+        None
+    )
+    cron: str | None = Field(None, description="five fields, or @hourly, @daily, @weekly, @monthly")
+    timezone: str = Field("UTC", description="the time zone of `cron`, as in the IANA database")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.every is None) == (self.cron is None):
+            msg = "needs exactly one of every, cron"
+            raise ValueError(msg)
+        return self
+
+
+class OnRemoved(StrEnum):
+    """What happens in Pendo to a row that left the model."""
+
+    DO_NOTHING = "do_nothing"
+    CLEAR = "clear"
+    DELETE = "delete"
+
+
+class SyncBase(Settings):
+    """What every sync has."""
+
+    model: str = Field(description="a model: models/NAME.sql")
+    destination: str = Field(description="a destination of connector.yml")
+    split_retries: bool = Field(True, description="halve a refused batch until the bad rows are found")
+    batch: BatchSpec = BatchSpec()
+    schedule: Schedule | None = None
+    max_attempts: int = Field(5, ge=1, description="runs in which a rejected row is offered before it is quarantined")
+    description: str | None = None
+
+
+class ObjectSync(SyncBase):
+    """Keeps fields of visitors, accounts or parent accounts equal to the model."""
+
+    object: Literal["visitor", "account", "parent_account"]
+    match: str = Field(description="the model's column that holds the id in Pendo")
+    mode: Literal["update"] = "update"
+    fields: ObjectFields
+    on_removed: OnRemoved = OnRemoved.DO_NOTHING
+    guardrails: Guardrails = Guardrails()
+
+
+class EventSync(SyncBase):
+    """Sends each row of the model once, as a Track event."""
+
+    object: Literal["track_event"]
+    mode: Literal["insert"] = "insert"
+    event: ValueSpec
+    visitor_id: ValueSpec
+    account_id: ValueSpec | None = None
+    timestamp: ValueSpec | None = None
+    properties: dict[str, ValueSpec] = Field(default_factory=dict)
+    context: ContextSpec | None = None
+    on_first_run: Literal["send", "skip"] = Field(
+        "send", description="are the rows of the first run events, or the baseline"
+    )
+    in_doubt: Literal["resend", "hold"] = Field("resend", description="what happens to events whose answer never came")
+
+
+SyncSettings = Annotated[ObjectSync | EventSync, Field(discriminator="object")]
+
+
+class ModelSettings(Settings):
+    """The YAML in a model's first block comment."""
+
+    source: str = Field(description="a source of connector.yml")
+    primary_key: tuple[str, ...] = Field(description="one column, or a list of columns", min_length=1)
+    description: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_column_is_a_list_of_one(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("primary_key"), str):
+            return {**data, "primary_key": (data["primary_key"],)}
+        return data
