@@ -72,7 +72,7 @@ class Cell:
     """One value of a row: where it comes from, what it becomes, and what a NULL does.
 
     Exactly one of `column`, `sql` is set. `label` is what the user calls it in the sync config, for messages;
-    `at` is `file:line:col`. `required`: a NULL rejects the row.
+    `at` is `file:line:col`. `required`: a NULL rejects the row. `never`: texts that reject the row.
     """
 
     label: str
@@ -82,6 +82,7 @@ class Cell:
     nulls: Nulls = Nulls.OMIT
     required: bool = False
     at: str | None = None
+    never: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,11 +266,21 @@ Verdict = Judged | Refused | TryAgain | Unknown | Fault
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A model's SQL on its way to a warehouse. `tag` is what the warehouse's own history shows for it."""
+    """A model's SQL on its way to a warehouse. `tag` is what the warehouse's own history shows for it.
+
+    `file` and `first_line` say where the SQL is written: an error in it is reported there.
+    """
 
     sql: str
     tag: str = "connector"
     batch_rows: int = 100_000
+    file: str = "query"
+    first_line: int = 1
+
+    def at(self, offset: int) -> str:
+        """`file:line:col` of the character at `offset` of the SQL."""
+        before = self.sql[:offset]
+        return f"{self.file}:{self.first_line + before.count(chr(10))}:{offset - before.rfind(chr(10))}"
 
 
 class Source(Protocol):
@@ -309,6 +320,10 @@ class Destination(Protocol):
         """Texts that must never be stored or shown."""
         ...
 
+    def limits(self) -> Mapping[str, int]:
+        """The most rows a request takes at this moment, by route: a probe's answer may lower it. Thread-safe."""
+        ...
+
     def prepare(self) -> Generator[Request, Reply, None]:
         """The calls to make before the first row is sent: check the key, read the schema, create fields.
 
@@ -346,6 +361,23 @@ class ProbeAnswer:
 
     first_row: Verdict
     learned: Mapping[str, str] = field(default_factory=dict)
+
+
+class Connection(Protocol):
+    """The network side of a destination."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must never be stored or shown."""
+        ...
+
+    def send(self, request: Request) -> Reply | NoReply:
+        """The answer, or why there is none. Thread-safe."""
+        ...
+
+    def close(self) -> None:
+        """Nothing, after closing the connections."""
+        ...
 
 
 class SourceSystem(Protocol):
@@ -391,9 +423,23 @@ class DestinationSystem(Protocol):
         ...
 
     def open(
-        self, settings: BaseModel, sync: BaseModel, *, at: Callable[..., str], learned: Mapping[str, str]
+        self,
+        settings: BaseModel,
+        sync: BaseModel,
+        *,
+        at: Callable[..., str],
+        learned: Mapping[str, str],
+        types: Mapping[str, ValueType] = ...,
     ) -> Destination:
-        """One sync's destination. `learned` holds the facts earlier probes left for this destination."""
+        """One sync's destination.
+
+        `learned` holds the facts earlier probes left for this destination. `types` says by a cell's label what it is
+        sent as ("fields.custom.plan"); only `prepare` needs them, so they may be missing before the model was read.
+        """
+        ...
+
+    def connect(self, settings: BaseModel) -> Connection:
+        """The network side alone, for the calls of `check`, where there is no sync."""
         ...
 
     def check(self, settings: BaseModel) -> Generator[Request, Reply, str]:

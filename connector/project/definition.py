@@ -21,6 +21,7 @@ class Places:
 
     file: str
     marks: Mapping[tuple[str | int, ...], tuple[int, int]]
+    keys: Mapping[tuple[str | int, ...], tuple[int, int]] = field(default_factory=dict)
 
     def at(self, *path: str | int) -> str:
         """`file:line:col` (both from 1) of the value at `path`, or of its nearest parent that has a place."""
@@ -29,6 +30,11 @@ class Places:
             if mark is not None:
                 return f"{self.file}:{mark[0]}:{mark[1]}"
         return self.file
+
+    def key_at(self, *path: str | int) -> str:
+        """`file:line:col` of the key at `path` itself, for what is wrong with the name and not with the value."""
+        mark = self.keys.get(path)
+        return f"{self.file}:{mark[0]}:{mark[1]}" if mark is not None else self.at(*path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +59,18 @@ class DestinationEntry:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One file of models/. `sql` is the file's text without its settings, as it is sent to the warehouse."""
+    """One file of models/. `sql` is the file's text without its settings, as it is sent to the warehouse.
+
+    It ends with its last word, without semicolon or comment, so that it can be put into parentheses. `sql_line` is
+    the line of the file on which it starts.
+    """
 
     name: str
     file: str
     sql: str
     settings: ModelSettings
     places: Places
+    sql_line: int = 1
 
 
 @dataclass(frozen=True, slots=True)

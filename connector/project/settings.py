@@ -20,6 +20,23 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class RetrySettings(Settings):
+    """How long a request is tried again while the destination is unavailable."""
+
+    attempts: int = Field(5, ge=1, le=100, description="times a request is sent at most")
+    max_seconds: float = Field(300, ge=0, description="seconds after the first attempt in which it is sent again")
+
+
+class DestinationSettings(Settings):
+    """What every destination has, whatever its system."""
+
+    max_requests_per_second: float = Field(
+        20, gt=0, le=1_000_000, description="shared by all syncs to this destination; halves on 429 and climbs back"
+    )
+    concurrency: int = Field(8, ge=1, le=64, description="requests in flight")
+    retries: RetrySettings = RetrySettings()
+
+
 class FieldType(StrEnum):
     """The types that a mapping may name."""
 
@@ -52,6 +69,7 @@ class ValueSpec(Settings):
     @model_validator(mode="after")
     def _exactly_one_origin(self) -> Self:
         given = self.model_fields_set & {"column", "value", "sql"}
+        given -= {name for name in ("column", "sql") if not (getattr(self, name) or "").strip()}
         if len(given) != 1:
             msg = f"needs exactly one of column, value, sql; got {', '.join(sorted(given)) or 'none'}"
             raise ValueError(msg)
@@ -138,7 +156,7 @@ class ObjectSync(SyncBase):
     """Keeps fields of visitors, accounts or parent accounts equal to the model."""
 
     object: Literal["visitor", "account", "parent_account"]
-    match: str = Field(description="the model's column that holds the id in Pendo")
+    match: str = Field(min_length=1, description="the model's column that holds the id in Pendo")
     mode: Literal["update"] = "update"
     fields: ObjectFields
     on_removed: OnRemoved = OnRemoved.DO_NOTHING
@@ -169,7 +187,9 @@ class ModelSettings(Settings):
     """The YAML in a model's first block comment."""
 
     source: str = Field(description="a source of connector.yml")
-    primary_key: tuple[str, ...] = Field(description="one column, or a list of columns", min_length=1)
+    primary_key: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        description="one column, or a list of columns", min_length=1
+    )
     description: str | None = None
 
     @model_validator(mode="before")
@@ -178,3 +198,22 @@ class ModelSettings(Settings):
         if isinstance(data, dict) and isinstance(data.get("primary_key"), str):
             return {**data, "primary_key": (data["primary_key"],)}
         return data
+
+
+class StateSettings(Settings):
+    """Where the connector keeps what it must remember."""
+
+    dir: str | None = Field(
+        None, min_length=1, description="the state directory, relative to connector.yml; default .connector"
+    )
+
+
+class ProjectSettings(Settings):
+    """What connector.yml says; the system that an entry's `type` names knows the entry's other keys."""
+
+    # A new top-level key is a new field here: the loader and the JSON Schema follow.
+    sources: dict[str, dict[str, Any]] = Field(default_factory=dict, description="the warehouses, by a name of yours")
+    destinations: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="where syncs write to, by a name of yours"
+    )
+    state: StateSettings = Field(StateSettings(), description="where the connector keeps what it must remember")

@@ -1,1 +1,87 @@
-"""TODO."""
+"""The one registry: each outside system by its `type:` in connector.yml. To add a system is to add a line here.
+
+A system is a module (or a folder) that has what `ports.SourceSystem` or `ports.DestinationSystem` asks for, with
+`Settings` for the model of its entry. It is imported when it is first used: nobody waits for a driver of a warehouse
+that the project does not have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from connector.errors import Problem
+    from connector.ports import (
+        Connection,
+        Destination,
+        DestinationSystem,
+        Reply,
+        Request,
+        Source,
+        SourceSystem,
+        ValueType,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _LazySource:
+    module: str
+
+    def settings(self) -> type[BaseModel]:
+        return cast("type[BaseModel]", _load(self.module).Settings)
+
+    def open(self, settings: BaseModel, root: Path) -> Source:
+        return cast("Source", _load(self.module).open(settings, root))
+
+
+@dataclass(frozen=True, slots=True)
+class _LazyDestination:
+    module: str
+
+    def settings(self) -> type[BaseModel]:
+        return cast("type[BaseModel]", _load(self.module).Settings)
+
+    def problems(self, settings: BaseModel, sync: BaseModel, at: Callable[..., str]) -> list[tuple[str, Problem]]:
+        return cast("list[tuple[str, Problem]]", _load(self.module).problems(settings, sync, at))
+
+    def open(
+        self,
+        settings: BaseModel,
+        sync: BaseModel,
+        *,
+        at: Callable[..., str],
+        learned: Mapping[str, str],
+        types: Mapping[str, ValueType] = MappingProxyType({}),
+    ) -> Destination:
+        return cast("Destination", _load(self.module).open(settings, sync, at=at, learned=learned, types=types))
+
+    def connect(self, settings: BaseModel) -> Connection:
+        return cast("Connection", _load(self.module).connect(settings))
+
+    def check(self, settings: BaseModel) -> Generator[Request, Reply, str]:
+        return cast("Generator[Request, Reply, str]", _load(self.module).check(settings))
+
+
+def _load(module: str) -> Any:
+    return import_module(module)
+
+
+SOURCES: Mapping[str, SourceSystem] = MappingProxyType(
+    {
+        "duckdb": _LazySource("connector.systems.warehouse.duckdb"),
+    }
+)
+
+DESTINATIONS: Mapping[str, DestinationSystem] = MappingProxyType(
+    {
+        "pendo": _LazyDestination("connector.systems.pendo"),
+    }
+)

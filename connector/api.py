@@ -1,0 +1,295 @@
+"""The Python interface: what the command line can do, Python can.
+
+from connector import load_project
+with load_project("path/to/project") as project:
+    plan = project.plan("account_health")
+    result = project.run("account_health")
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from contextlib import closing
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any, Self
+
+from connector.errors import ConfigError, ConfigErrors, Problem
+from connector.progress import Progress, Silent
+from connector.state.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from random import Random
+
+    import pyarrow as pa
+
+    from connector.planning import PlanResult
+    from connector.ports import Clock, Source
+    from connector.project.definition import Definition, Model, Sync
+    from connector.run import Means, RunResult
+    from connector.state.calls import Call
+    from connector.state.history import History
+    from connector.state.runs import Run
+    from connector.undelivered import Undelivered
+
+
+def load_project(
+    root: str | Path = ".",
+    *,
+    state_dir: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    random: Random | None = None,
+) -> Project:
+    """The project in this folder, its files read and checked.
+
+    Raises ConfigErrors with every problem of every file. Nothing is connected to and nothing is written yet.
+    """
+    from connector.project.load import Systems, load  # noqa: PLC0415 - start-up: the YAML reader is slow to import
+    from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
+
+    definition = load(
+        Path(root),
+        Systems(SOURCES, DESTINATIONS),
+        environ=environ,
+        state_dir=None if state_dir is None else Path(state_dir),
+    )
+    return Project(definition, clock or SystemClock(), random or SystemRandom())
+
+
+class Project:
+    """A loaded project. Use it as a context manager, or call `close`: it keeps the history open."""
+
+    def __init__(self, definition: Definition, clock: Clock, random: Random) -> None:
+        self.definition = definition
+        self.stop = threading.Event()
+        self._clock = clock
+        self._random = random
+        self._history: History | None = None
+
+    # --- what is there ------------------------------------------------------------------------------------------
+
+    @property
+    def syncs(self) -> list[str]:
+        """The names of the syncs, sorted."""
+        return sorted(self.definition.syncs)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed in the project's files but likely unwanted."""
+        return self.definition.warnings
+
+    @property
+    def history(self) -> History:
+        """Run history and API call log, opened on first use; makes the state directory. Raises StateError."""
+        if self._history is None:
+            from connector.state import open_history  # noqa: PLC0415 - start-up: sqlalchemy is slow to import
+
+            self._history = open_history(self.definition.state_dir, clock=self._clock)
+        return self._history
+
+    def sync(self, name: str) -> Sync:
+        """The sync of that name. Raises ConfigError with the nearest name."""
+        found: Sync = _named(self.definition.syncs, name, "sync")
+        return found
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def check_models(self, names: Iterable[str] | None = None) -> None:
+        """Nothing, when every sync fits the columns its model returns. Raises ConfigErrors with all that do not fit.
+
+        Connects to the warehouses, reads no rows, sends nothing.
+        """
+        from connector.run import open_source, prepare  # noqa: PLC0415 - start-up
+
+        problems: list[Problem] = []
+        for name in self.syncs if names is None else names:
+            sync = self.sync(name)
+            try:
+                with closing(open_source(sync, self._means())) as source:
+                    prepare(sync, source, self._means()).destination.close()
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigErrors(tuple(dict.fromkeys(problems)))
+
+    def check_online(self) -> list[tuple[str, str]]:
+        """What each source and destination in use answered to a login, as (name, sentence).
+
+        Raises SourceError, DestinationError.
+        """
+        from connector.online import check_destination  # noqa: PLC0415 - start-up
+
+        said = []
+        for name, entry in self.definition.sources.items():
+            with closing(self._source(name)) as source:
+                source.check()
+            said.append((name, f"{entry.type}: logged in"))
+        for name, destination in self.definition.destinations.items():
+            said.append((name, check_destination(destination, self._means())))
+        return said
+
+    def preview(self, model: str, *, limit: int = 10) -> pa.Table:
+        """The model's first rows. Raises SourceError."""
+        from connector.ports import Query  # noqa: PLC0415 - start-up
+
+        found: Model = _named(self.definition.models, model, "model")
+        query = Query(found.sql, tag=f"connector:preview:{model}", batch_rows=max(limit, 1))
+        with closing(self._source(found.settings.source)) as source, source.read(query) as reader:
+            table = reader.schema.empty_table()
+            for batch in reader:
+                table = _joined(table, batch)
+                if table.num_rows >= limit:
+                    break
+            return table.slice(0, limit)
+
+    def plan(
+        self,
+        sync: str,
+        *,
+        show: int = 5,
+        full_resync: bool = False,
+        resend_events: bool = False,
+        row: str | None = None,
+        limit: int | None = None,
+    ) -> PlanResult:
+        """What a run would do now; sends and changes nothing.
+
+        Raises ConfigErrors, SourceError, BusyError, StateError.
+        """
+        from connector.planning import plan_sync  # noqa: PLC0415 - start-up
+        from connector.rows import last_accepted  # noqa: PLC0415
+        from connector.run import Options  # noqa: PLC0415
+
+        found = self.sync(sync)
+        options = Options(full_resync=full_resync, resend_events=resend_events, key=row, limit=limit)
+        state_dir = self.definition.state_dir
+
+        def before(key: str) -> Any:
+            return last_accepted(state_dir, self.history, sync, key)
+
+        return plan_sync(found, options, self._means(), show=show, before=before)
+
+    # --- running ------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        sync: str,
+        *,
+        full_resync: bool = False,
+        resend_events: bool = False,
+        row: str | None = None,
+        limit: int | None = None,
+        force: bool = False,
+        trigger: str = "python",
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """The finished run. A run that fails, is held or is cancelled is a result; `stop.set()` cancels it.
+
+        Raises ConfigErrors when the sync does not fit its model, BusyError while another run of it goes on,
+        StateError: nothing was sent then.
+        """
+        from connector.run import Options, run_sync  # noqa: PLC0415 - start-up
+
+        options = Options(full_resync, resend_events, row, limit, force, trigger)
+        return run_sync(self.sync(sync), options, self._means(progress))
+
+    # --- looking back -------------------------------------------------------------------------------------------
+
+    def runs(self, sync: str | None = None, *, limit: int | None = 20) -> tuple[Run, ...]:
+        """The newest runs, of one sync or of all."""
+        return self.history.runs.list(sync, limit=limit)
+
+    def resolve_run(self, run: str) -> str:
+        """The full id of the run that `run` means: an id, the beginning or the end of one, or "last"."""
+        return self.history.runs.resolve(run)
+
+    def rows(
+        self, run: str = "last", *, key: str | None = None, outcome: str | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """What became of each row of a run's plan."""
+        from connector.rows import read_rows  # noqa: PLC0415 - start-up
+
+        return read_rows(
+            self.definition.state_dir, self.history, self.resolve_run(run), key=key, outcome=outcome, limit=limit
+        )
+
+    def calls(self, run: str = "last", **filters: Any) -> tuple[Call, ...]:
+        """The API calls of a run in the order they were made; `filters` are those of `state.calls.Calls.list`."""
+        return self.history.calls.list(self.resolve_run(run), **filters)
+
+    # --- mending ------------------------------------------------------------------------------------------------
+
+    def reset(self, sync: str, *, baseline: bool = False) -> int:
+        """How many rows the snapshot holds after it was forgotten, or after the present result was taken as sent."""
+        from connector.mending import reset_sync  # noqa: PLC0415 - start-up
+
+        return reset_sync(self.sync(sync), self._means(), baseline=baseline)
+
+    def undelivered(self, sync: str) -> list[Undelivered]:
+        """The rows that are rejected, quarantined or held now, with their reasons."""
+        from connector.undelivered import list_undelivered  # noqa: PLC0415 - start-up
+
+        return list_undelivered(self.sync(sync), self._means())
+
+    def retry(self, sync: str, *, key: str | None = None) -> int:
+        """How many rejected and quarantined rows start again with no attempt counted against them."""
+        from connector.undelivered import retry  # noqa: PLC0415 - start-up
+
+        return retry(self.sync(sync), self._means(), key=key)
+
+    def release(self, sync: str, *, key: str | None = None, drop: bool = False) -> int:
+        """How many held and quarantined rows the next run offers again, or with `drop` counts as sent for ever."""
+        from connector.undelivered import release  # noqa: PLC0415 - start-up
+
+        return release(self.sync(sync), self._means(), key=key, drop=drop)
+
+    def close(self) -> None:
+        """Nothing, after closing the history."""
+        if self._history is not None:
+            self._history.close()
+            self._history = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _source(self, name: str) -> Source:
+        from connector.systems import SOURCES  # noqa: PLC0415 - start-up
+
+        entry = self.definition.sources[name]
+        return SOURCES[entry.type].open(entry.settings, self.definition.root)
+
+    def _means(self, progress: Progress | None = None) -> Means:
+        from connector.run import Means  # noqa: PLC0415 - start-up
+        from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
+
+        return Means(
+            root=self.definition.root,
+            state_dir=self.definition.state_dir,
+            sources=SOURCES,
+            destinations=DESTINATIONS,
+            history=self.history,
+            clock=self._clock,
+            random=self._random,
+            stop=self.stop,
+            progress=progress or Silent(),
+        )
+
+
+def _named(known: Mapping[str, Any], name: str, what: str) -> Any:
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+    raise ConfigError(f"there is no {what} '{name}'", slug=f"unknown-{what}", hint=hint)
+
+
+def _joined(table: pa.Table, batch: pa.RecordBatch) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415 - start-up
+
+    return pa.concat_tables([table, pa.Table.from_batches([batch])])

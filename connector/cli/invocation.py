@@ -1,0 +1,131 @@
+"""What a command was called with, beside its own options, and the options that every command has."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from connector.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from connector.api import Project
+
+CommandT = TypeVar("CommandT", bound=click.Command)
+
+
+@dataclass(slots=True)
+class Invocation:
+    """The folder of the project, where its state is, and where output goes.
+
+    `state_dir` is None until it is given or known from the project. `exit_code` is what the command ends with.
+    """
+
+    root: Path = Path()
+    state_dir: Path | None = None
+    screen: Screen = field(default_factory=Screen)
+    exit_code: int = 0
+
+    @contextmanager
+    def project(self) -> Iterator[Project]:
+        """The project, loaded; its warnings have been shown. Raises ConfigErrors."""
+        from connector import load_project  # noqa: PLC0415 - start-up: `--help` does not read YAML
+        from connector.cli.failures import show_warnings  # noqa: PLC0415
+
+        with load_project(self.root, state_dir=self.state_dir) as project:
+            self.state_dir = project.definition.state_dir
+            show_warnings(self.screen.err, project.warnings)
+            yield project
+
+    def command_line(self, rest: str) -> str:
+        """A command that works from here and now, on this project and its state: for the hints below a result."""
+        from shlex import quote  # noqa: PLC0415 - rarely needed
+
+        words = ["connector"]
+        context = click.get_current_context(silent=True)
+        given = context.find_root().meta if context is not None else {}
+        for name in ("project", "state-dir"):
+            if f"connector.{name}" in given:
+                words.append(f"--{name} {quote(given[f'connector.{name}'])}")
+        return " ".join([*words, rest])
+
+
+def current() -> Invocation:
+    """The invocation of the running command."""
+    return click.get_current_context().ensure_object(Invocation)
+
+
+def everywhere(command: CommandT) -> CommandT:
+    """The command with the options that all have; each works before and behind the command's name."""
+    command.params += _options()
+    return command
+
+
+def _options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--project"],
+            metavar="DIR",
+            expose_value=False,
+            callback=_project,
+            help="The folder with connector.yml. Default: the current folder.",
+        ),
+        click.Option(
+            ["--state-dir"],
+            metavar="DIR",
+            expose_value=False,
+            callback=_state_dir,
+            help="Where state, history and the API call log are. Default: CONNECTOR_STATE_DIR, or .connector.",
+        ),
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            expose_value=False,
+            callback=_json,
+            help="One JSON document on stdout and nothing else there.",
+        ),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_version,
+            help="Show the version and exit.",
+        ),
+    ]
+
+
+def _project(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Invocation).root = Path(value)
+        context.find_root().meta["connector.project"] = value
+
+
+def _state_dir(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Invocation).state_dir = Path(value)
+        context.find_root().meta["connector.state-dir"] = value
+
+
+def _json(context: click.Context, _: click.Parameter, value: Any) -> None:
+    if value:
+        context.ensure_object(Invocation).screen.as_json = True
+
+
+def _version(context: click.Context, _: click.Parameter, value: Any) -> None:
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415 - start-up
+
+        click.echo(f"connector {version('pendo-connector')}")
+        context.exit()
+
+
+def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """click.option, whose default is shown in the help where there is one."""
+    settings.setdefault("show_default", settings.get("default") not in (None, False))
+    return click.option(*names, **settings)

@@ -1,0 +1,62 @@
+"""Ctrl-C and SIGTERM while a run goes on: the first finishes what is in flight, the second stops at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CANCELLED = 130
+
+
+@contextmanager
+def stopping(stop: threading.Event, say: Callable[[], None]) -> Iterator[None]:
+    """Nothing; inside it, the first signal calls `say` and sets `stop`, and the second ends the process.
+
+    A thread does this, woken through a pipe: Python runs signal handlers in the main thread only, and only when that
+    is not busy in DuckDB, and a handler may not take the locks that an event and a terminal need.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def watch() -> None:
+        while (received := os.read(reader, 1)) and received[0] != 0:
+            if stop.is_set():
+                os._exit(CANCELLED)
+            stop.set()
+            say()
+
+    before = {number: signal.signal(number, _left_to_the_thread) for number in SIGNALS}
+    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, name="signals", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.write(writer, b"\0")
+        watcher.join()
+        os.close(writer)
+        os.close(reader)
+
+
+@contextmanager
+def terminating_like_interrupting() -> Iterator[None]:
+    """Nothing; inside it, SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _left_to_the_thread(*_: object) -> None:
+    """The signal's number is in the pipe already."""

@@ -1,0 +1,265 @@
+"""A sync's mapping, compiled once into SQL: key, id, values, problem, fingerprint, and each route's JSON.
+
+Rows stay columnar. The staged columns are named v0, v1, ... so that no name of the user's reaches the generated SQL
+but through `quoted`. The dialect is DuckDB's: the comparison and the rendering happen there.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from connector.errors import ConfigErrors, Problem
+from connector.ports import Cell, Change, Constant, Members, Nulls, Route, SendTime, Template, ValueType
+from connector.values import Kind, json_text, kind_of, plain_text, quoted, quoted_text, typed, unfit_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+ID_LABEL = "match"  # the cell that a destination labels so is the row's id there
+SEND_TIME = "getvariable('send_time_ms')"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One typed column of the staged rows: its name, its SQL over the model's columns, and what it becomes."""
+
+    name: str
+    sql: str
+    type: ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """The compiled mapping.
+
+    `key`, `id`, `values` and `problem` are SQL over the model's columns; `fingerprint` and `fragments` (by route) are
+    SQL over the staged columns, where `id` and the values' names stand. `types` says by label what each cell becomes.
+    """
+
+    key: str
+    id: str
+    values: tuple[Value, ...]
+    problem: str
+    fingerprint: str
+    fragments: Mapping[str, str]
+    types: Mapping[str, ValueType]
+    own_id: bool
+
+
+def compile_sync(
+    routes: Sequence[Route], primary_key: Sequence[str], columns: pa.Schema, *, at: Callable[..., str], model: str
+) -> Projection:
+    """The projection of a sync over a model with these columns.
+
+    Raises ConfigErrors with every column that is missing, every expression that does not fit, every type that cannot
+    be sent. `at("model")` is where the sync names its model.
+    """
+    return _Compiler(columns, at, model).compile(routes, primary_key)
+
+
+class _Compiler:
+    def __init__(self, columns: pa.Schema, at: Callable[..., str], model: str) -> None:
+        self.at = at
+        self.model = model
+        self.problems: list[Problem] = []
+        self.names = self._fold(columns.names)
+        self.connection = duckdb.connect(":memory:")
+        self.connection.execute("SET TimeZone = 'UTC'")
+        if not self.problems:
+            self.connection.register("model", columns.empty_table())
+        self.values: dict[Cell, Value] = {}
+        self.checks: list[str] = []
+
+    def compile(self, routes: Sequence[Route], primary_key: Sequence[str]) -> Projection:
+        keys = [sql for name in primary_key if (sql := self._key_part(name)) is not None]
+        for route in routes:
+            for cell in cells(route.template):
+                self._value(cell)
+        if self.problems:
+            raise ConfigErrors(tuple(self.problems))
+        key = keys[0] if len(keys) == 1 else _composite(keys)
+        id_cell = next((cell for cell in self.values if cell.label == ID_LABEL), None)
+        id_sql = key if id_cell is None else self.values[id_cell].sql
+        own_id = id_cell is not None and id_sql != key
+        staged = {cell: "id" if cell == id_cell else value.name for cell, value in self.values.items()}
+        fragments = {route.name: self._render(route.template, staged, SEND_TIME) for route in routes}
+        upserts = [self._render(r.template, staged, "0") for r in routes if Change.ADDED in r.changes]
+        problem = f"nullif(concat_ws('; ', {', '.join(self.checks)}), '')" if self.checks else "NULL::VARCHAR"
+        return Projection(
+            key=key,
+            id=id_sql,
+            values=tuple(value for cell, value in self.values.items() if cell != id_cell),
+            problem=problem,
+            fingerprint=f"md5_number(concat_ws(chr(0), problem, {', '.join(upserts)}))",
+            fragments=fragments,
+            types={cell.label: value.type for cell, value in self.values.items()},
+            own_id=own_id,
+        )
+
+    def _fold(self, names: Sequence[str]) -> dict[str, str]:
+        folded: dict[str, str] = {}
+        for name in names:
+            if name.lower() in folded:
+                self.problems.append(
+                    Problem(
+                        f"model '{self.model}' returns two columns named '{name}'",
+                        "duplicate-column",
+                        self.at("model"),
+                        "give one of them another name in the model (... as other_name)",
+                    )
+                )
+            folded[name.lower()] = name
+        return folded
+
+    def _column(self, name: str, label: str, at: str | None) -> str | None:
+        actual = self.names.get(name.lower())
+        if actual is None:
+            near = difflib.get_close_matches(name.lower(), self.names, n=1)
+            hint = f"did you mean '{self.names[near[0]]}'? " if near else ""
+            self.problems.append(
+                Problem(
+                    f"{label} uses column '{name}', which model '{self.model}' does not return",
+                    "unknown-column",
+                    at,
+                    f"{hint}columns: {', '.join(self.names.values())}",
+                )
+            )
+            return None
+        return quoted(actual)
+
+    def _key_part(self, name: str) -> str | None:
+        sql = self._column(name, "primary_key", self.at("model"))
+        if sql is None or self.problems:
+            return None
+        kind = self._kind(sql)
+        if kind in (Kind.BLOB, Kind.LIST, Kind.NESTED):
+            self.problems.append(
+                Problem(
+                    f"primary key column '{name}' of model '{self.model}' is a {kind.value}, which cannot be a key",
+                    "unfit-key",
+                    self.at("model"),
+                    "use a text, number or date column, or make one in the model",
+                )
+            )
+            return None
+        text = plain_text(sql, kind)
+        return f"CASE WHEN isfinite({sql}) THEN {text} END" if kind is Kind.REAL else text
+
+    def _kind(self, sql: str) -> Kind:
+        described = self.connection.sql(f"SELECT {sql} FROM model").types[0]
+        return kind_of(str(described))
+
+    def _value(self, cell: Cell) -> None:
+        if cell in self.values:
+            return
+        sql = self._column(cell.column, cell.label, cell.at) if cell.column is not None else self._expression(cell)
+        if sql is None or self.names == {}:
+            return
+        try:
+            kind = self._kind(sql)
+        except duckdb.Error as error:
+            self.problems.append(_bad_expression(cell, error))
+            return
+        wanted = cell.type or kind.default
+        reason = unfit_reason(kind, wanted)
+        if wanted is None or reason is not None:
+            hint = reason or f"a {kind.value} has no form in JSON: convert it with `sql:`"
+            self.problems.append(
+                Problem(f"{cell.label} cannot be sent as {wanted or 'anything'}", "unfit-type", cell.at, hint)
+            )
+            return
+        safe = f"{_tried(sql)}.v" if cell.sql is not None else sql
+        value = Value(f"v{len(self.values)}", typed(safe, kind, wanted), wanted)
+        self.values[cell] = value
+        self.checks.append(_check(cell, sql, safe, value, kind))
+
+    def _expression(self, cell: Cell) -> str | None:
+        if cell.sql is None:
+            msg = f"{cell.label}: a cell has a column or an expression"
+            raise AssertionError(msg)
+        return f"({cell.sql})"
+
+    def _render(self, template: Template, staged: Mapping[Cell, str], send_time: str) -> str:
+        match template:
+            case Cell():
+                return json_text(staged[template], self.values[template].type)
+            case Constant(value):
+                return quoted_text(json_dumps(value))
+            case SendTime():
+                return f"{send_time}::VARCHAR"
+            case Members(members, drop_empty):
+                parts = [self._member(name, inner, staged, send_time) for name, inner in members]
+                joined = f"concat_ws(',', {', '.join(parts)})" if parts else "''"
+                inside = f"nullif({joined}, '')" if drop_empty else joined
+                return f"('{{' || {inside} || '}}')"
+
+    def _member(self, name: str, inner: Template, staged: Mapping[Cell, str], send_time: str) -> str:
+        rendered = self._render(inner, staged, send_time)
+        if isinstance(inner, Cell) and inner.nulls is not Nulls.OMIT:
+            empty = "[]" if self.values[inner].type is ValueType.LIST else '""'
+            rendered = f"coalesce({rendered}, '{empty if inner.nulls is Nulls.EMPTY else 'null'}')"
+        return f"{quoted_text(json_dumps(name) + ':')} || {rendered}"
+
+
+def cells(template: Template) -> Iterator[Cell]:
+    """Every cell of a template, in the order of its members."""
+    if isinstance(template, Cell):
+        yield template
+    elif isinstance(template, Members):
+        for _, inner in template.members:
+            yield from cells(inner)
+
+
+def json_dumps(value: object) -> str:
+    """The value as compact JSON text; characters beyond ASCII stand as they are."""
+    import json  # noqa: PLC0415 - the only use
+
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _composite(parts: Sequence[str]) -> str:
+    """A JSON array of texts; NULL when any part is NULL."""
+    anything_null = " OR ".join(f"({part}) IS NULL" for part in parts)
+    return f"CASE WHEN NOT ({anything_null}) THEN to_json([{', '.join(parts)}])::VARCHAR END"
+
+
+def _tried(sql: str) -> str:
+    """The value in a struct, or NULL where the expression failed: TRY alone gives NULL for both a failure and a NULL.
+
+    Always written the same way, whole: DuckDB moves what two expressions share out of the TRY that should guard it.
+    """
+    return f"TRY(struct_pack(v := {sql}))"
+
+
+def _check(cell: Cell, sql: str, safe: str, value: Value, kind: Kind) -> str:
+    """SQL for the reason why this cell makes the row unfit to send, or NULL."""
+    label = quoted_text(cell.label)
+    tests = []
+    if cell.sql is not None:
+        tests.append(f"WHEN {_tried(sql)} IS NULL THEN {label} || ': the expression failed on this row'")
+    if cell.required:
+        tests.append(f"WHEN ({safe}) IS NULL THEN {label} || ' is empty (NULL)'")
+    if value.type is ValueType.ID:
+        tests.append(f"WHEN trim({value.sql}) = '' THEN {label} || ' is blank'")
+    if cell.never:
+        listed = ", ".join(quoted_text(text) for text in cell.never)
+        tests.append(f"WHEN ({value.sql}) IN ({listed}) THEN {label} || ' is ' || to_json({value.sql})::VARCHAR")
+    shown = f"left({plain_text(safe, kind)}, 100)"
+    article = {"integer": "an integer", "list": "a list", "epoch_ms": "a time"}.get(value.type, f"a {value.type}")
+    tests.append(
+        f"WHEN ({safe}) IS NOT NULL AND ({value.sql}) IS NULL "
+        f"THEN {label} || ': ' || to_json({shown})::VARCHAR || ' cannot be read as {article}'"
+    )
+    return f"CASE {' '.join(tests)} END"
+
+
+def _bad_expression(cell: Cell, error: duckdb.Error) -> Problem:
+    first = str(error).strip().splitlines()[0]
+    message = f"{cell.label}: the expression does not work: {first}"
+    return Problem(message, "bad-expression", cell.at, "it is DuckDB SQL over the model's columns")

@@ -1,0 +1,128 @@
+"""`connector plan`: what a run would do now, on a private copy of the sync's state. Sends and changes nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from connector.guardrails import Held, check_guardrails
+from connector.run import Options, Prepared, open_source, prepare, query_and_compare, refuse_wrong_options
+from connector.settle import settle
+from connector.state.snapshot import view_snapshot
+from connector.work import PlanWork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from connector.plan import Counts, Plan
+    from connector.ports import Batch
+    from connector.project.definition import Sync
+    from connector.project.settings import DestinationSettings
+    from connector.run import Means
+    from connector.state.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row and one of the requests that would carry it. `body` is the literal text of the whole request.
+
+    `row` is the row's own part of it; `before` is what Pendo last accepted for the row, where the history has it.
+    """
+
+    key: str
+    change: str
+    method: str
+    url: str
+    body: str
+    before: Any
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """What a run would do. `seconds` is the time the requests take at the destination's present rate."""
+
+    sync: str
+    counts: Counts
+    requests: int
+    seconds: float
+    guardrail: Held | None
+    sample: tuple[Sample, ...]
+
+    def json(self) -> dict[str, Any]:
+        """What `connector plan --json` prints."""
+        return {
+            "sync": self.sync,
+            "rows": asdict(self.counts),
+            "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+            "guardrail": None if self.guardrail is None else asdict(self.guardrail),
+            "sample": [asdict(sample) for sample in self.sample],
+        }
+
+
+def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: Callable[[str], Any]) -> PlanResult:
+    """What `run_sync` with these options would do. `before(key)` looks up what was last accepted for a row.
+
+    Raises what `run_sync` raises before it sends anything.
+    """
+    refuse_wrong_options(sync, options)
+    with view_snapshot(means.state_dir, sync.name) as snapshot, closing(open_source(sync, means)) as source:
+        if snapshot.has_plan():
+            _settle_the_copy(snapshot, means)
+        prepared = prepare(sync, source, means)
+        with closing(prepared.destination):
+            plan = query_and_compare(sync, options, means, snapshot, source, prepared, "plan")
+            requests, sample = _walk(snapshot, plan, prepared, options, means, show, before)
+    settings = cast("DestinationSettings", sync.destination.settings)
+    return PlanResult(
+        sync=sync.name,
+        counts=plan.counts,
+        requests=requests,
+        seconds=requests / settings.max_requests_per_second,
+        guardrail=check_guardrails(sync, plan),
+        sample=sample,
+    )
+
+
+def _settle_the_copy(snapshot: Snapshot, means: Means) -> None:
+    """A dead run is settled in the copy only; the next run does it for good."""
+    ranges = means.history.ranges(snapshot.info("plan")["run_id"])
+    with tempfile.TemporaryDirectory(prefix="connector-") as folder:
+        settle(snapshot, ranges, Path(folder) / "rows.parquet", means.now_ms, stopped=True)
+
+
+def _walk(
+    snapshot: Snapshot,
+    plan: Plan,
+    prepared: Prepared,
+    options: Options,
+    means: Means,
+    show: int,
+    before: Callable[[str], Any],
+) -> tuple[int, tuple[Sample, ...]]:
+    """How many requests the rows take, and the first rows with theirs: the work is taken as a run would take it."""
+    destination = prepared.destination
+    work = PlanWork(snapshot, plan, destination.routes, prepared.projection.fragments, limit=options.limit)
+    work.set_send_time(means.now_ms)
+    requests = 0
+    sample: list[Sample] = []
+    while (batches := work.take(destination.limits())) is not None:
+        requests += len(batches)
+        if len(sample) < show:
+            keys = _keys(snapshot, batches[0])
+            for offset, (key, change) in enumerate(keys[: show - len(sample)]):
+                for batch in batches:
+                    request = destination.build(batch)
+                    row = destination.build(batch.part(offset, offset + 1)).body.decode()
+                    body = request.body.decode()
+                    sample.append(Sample(key, change, request.method, request.url, body, before(key), row))
+    return requests, tuple(sample)
+
+
+def _keys(snapshot: Snapshot, batch: Batch) -> list[tuple[str, str]]:
+    sql = "SELECT key, change FROM state.plan WHERE n >= ? AND n < ? ORDER BY n"
+    return snapshot.connection.execute(sql, [batch.first, batch.stop]).fetchall()

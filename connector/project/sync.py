@@ -1,0 +1,161 @@
+"""One file of sync_configs/: the settings of a sync, and what can be said of them without warehouse and destination."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never, get_args
+
+from connector.errors import Problem
+from connector.project.definition import Sync
+from connector.project.names import hint, nearest
+from connector.project.places import read_mapping
+from connector.project.schedule import schedule_problem
+from connector.project.settings import EventSync, ObjectSync, Schedule
+from connector.project.validation import part, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from connector.ports import DestinationSystem
+    from connector.project.definition import DestinationEntry, Model, Places, SourceEntry
+    from connector.project.places import Document, Keys
+    from connector.project.reading import Known, Reading
+
+OBJECTS: dict[str, type[ObjectSync | EventSync]] = {
+    choice: settings
+    for settings in (ObjectSync, EventSync)
+    for choice in get_args(settings.model_fields["object"].annotation)
+}
+
+
+class SyncReader:
+    """Reads the syncs of one project."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        systems: Mapping[str, DestinationSystem],
+        sources: Known[SourceEntry],
+        destinations: Known[DestinationEntry],
+        models: Known[Model],
+    ) -> None:
+        """Look up in these what the syncs name, and let the destination's system check each sync."""
+        self._reading = reading
+        self._findings = reading.findings
+        self._systems = systems
+        self._sources = sources
+        self._destinations = destinations
+        self._models = models
+
+    def read(self, name: str, file: str, text: str) -> Sync | None:
+        """The sync, or None when something is wrong with it or with what it names; what, has been noted."""
+        document = read_mapping(text, file, self._reading.environment, self._findings)
+        if document is None:
+            return None
+        self._check_names(document)
+        self._check_expressions(document)
+        self._check_schedule(document)
+        settings = self._settings(document)
+        if settings is None:
+            return None
+        self._check_content(settings, document.places)
+        destination = self._destinations.good.get(settings.destination)
+        if destination is not None:
+            system = self._systems[destination.type]
+            for kind, problem in system.problems(destination.settings, settings, document.places.at):
+                self._findings.foreign(kind, problem, document.places.at())
+        model = self._models.good.get(settings.model)
+        source = self._sources.good.get(model.settings.source) if model is not None else None
+        if destination is None or model is None or source is None:
+            return None
+        return Sync(name, file, settings, document.places, model, source, destination)
+
+    def _settings(self, document: Document) -> ObjectSync | EventSync | None:
+        """The settings, by the class that `object` names; where it names none, by the one it probably means."""
+        places, given = document.places, document.data.get("object")
+        if isinstance(given, str) and given in OBJECTS:
+            return validate(OBJECTS[given], document, self._findings)
+        if "object" not in document.data:
+            advice = f"object: one of {', '.join(OBJECTS)}"
+            self._findings.error("the key 'object' is missing", "missing-key", places.at(), advice)
+        elif ("object",) not in document.unreadable:
+            message = f"'object' cannot be '{document.shown('object')}'"
+            choices = hint(document.guessable("object"), OBJECTS, "one of")
+            self._findings.error(message, "wrong-choice", places.at("object"), choices)
+        meant = _meant_object(document)
+        if meant is not None:
+            validate(OBJECTS[meant], document, self._findings, data={**document.data, "object": meant})
+        return None
+
+    def _check_names(self, document: Document) -> None:
+        for key, known, where, none in (
+            ("model", self._models.names, "", "a model is a file: models/NAME.sql"),
+            ("destination", self._destinations.names, " in connector.yml", "connector.yml names no destination"),
+        ):
+            name = document.get(key)
+            if known is None or not isinstance(name, str) or name in known:
+                continue
+            self._findings.error(
+                f"there is no {key} '{document.shown(key)}'{where}",
+                f"unknown-{key}",
+                document.places.at(key),
+                hint(document.guessable(key), known, f"{key}s") or none,
+            )
+
+    def _check_expressions(self, document: Document) -> None:
+        for path, sql in _expressions(document.data, ()):
+            found = self._reading.grammar.expression_problem(sql)
+            if found is None:
+                continue
+            # The reason may quote a piece of the expression.
+            reason = found if path not in document.written else "it is not one expression over a row's columns"
+            self._findings.error(
+                f"the expression of {path[-2]} cannot be used: {reason}",
+                "bad-expression",
+                document.places.at(*path),
+                "one DuckDB expression over the model's columns, computed row by row",
+            )
+
+    def _check_schedule(self, document: Document) -> None:
+        schedule = part(Schedule, document, "schedule")
+        problem = schedule_problem(schedule) if schedule is not None else None
+        if problem is not None:
+            message = f"'{document.shown('schedule', problem.key)}' {problem.message}"
+            at = document.places.at("schedule", problem.key)
+            self._findings.foreign("error", Problem(message, "bad-schedule", at, problem.hint), at)
+
+    def _check_content(self, settings: ObjectSync | EventSync, places: Places) -> None:
+        match settings:
+            case ObjectSync():
+                if not settings.fields.custom and not settings.fields.agent:
+                    advice = "name at least one field under custom or agent"
+                    self._findings.error("there is no field to write", "no-fields", places.at("fields"), advice)
+            case EventSync():
+                if settings.account_id is None:
+                    self._findings.warning(
+                        "the events carry no account_id, so Pendo cannot count them for an account",
+                        "no-account-id",
+                        places.at("object"),
+                        "account_id: the model's column that holds the account's id",
+                    )
+            case _:
+                assert_never(settings)
+
+
+def _expressions(value: object, path: Keys) -> Iterator[tuple[Keys, str]]:
+    """Every `sql:` of the mapping with its path; `value:` is a constant, whatever is in it."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if key == "sql" and isinstance(inner, str) and path:
+            yield (*path, key), inner
+        elif key != "value":
+            yield from _expressions(inner, (*path, key))
+
+
+def _meant_object(document: Document) -> str | None:
+    """The object that the file is probably about, so that its other problems can be told in the same go."""
+    written = document.guessable("object")
+    near = nearest(written, OBJECTS) if written is not None else None
+    if near is not None:
+        return near
+    if document.data.keys() & {"event", "visitor_id", "properties"}:
+        return "track_event"
+    return "account" if document.data.keys() & {"match", "fields"} else None

@@ -1,0 +1,50 @@
+"""Runs whose process died: what their journal says is settled before anything else happens to their sync."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.errors import Problem
+from connector.settle import settle, summary
+from connector.state.runs import Finish
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from connector.state.history import History
+    from connector.state.snapshot import Snapshot
+
+
+def rows_path(state_dir: Path, run_id: str) -> Path:
+    """Where the row outcomes of a run are kept."""
+    return state_dir / "rows" / f"{run_id}.parquet"
+
+
+def recover(snapshot: Snapshot, sync: str, history: History, state_dir: Path, now_ms: int) -> None:
+    """Nothing, after settling what a dead run of this sync left behind.
+
+    The open file is the proof that no other process runs this sync, so every unfinished run of it is dead.
+    """
+    settled = None
+    if snapshot.has_plan():
+        run_id = snapshot.info("plan")["run_id"]
+        ranges = history.ranges(run_id)
+        settled = summary(settle(snapshot, ranges, rows_path(state_dir, run_id), now_ms, stopped=True))
+    else:
+        settled = snapshot.info("last_settled")
+    for run in history.runs.unfinished(sync):
+        known = settled if settled is not None and settled["run_id"] == run.run_id else None
+        history.runs.finish(
+            run.run_id,
+            Finish(
+                status="interrupted",
+                error=Problem(
+                    f"the process of this run (PID {run.pid} on {run.host}) ended before the run did",
+                    "interrupted",
+                    hint="its rows were settled from its journal; those in doubt are offered again",
+                ),
+                rows=known["rows"] if known else None,
+                outcomes=known["outcomes"] if known else None,
+            ),
+        )
+        history.forget(run.run_id)

@@ -1,0 +1,126 @@
+"""The history of a state directory: its database, opened once a process, and everything that is kept in it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import insert, inspect, select
+
+from connector.errors import StateError
+from connector.state.calls import Calls
+from connector.state.database import Database
+from connector.state.journal import RunJournal, forget, ranges
+from connector.state.learned import Learned
+from connector.state.rate import SharedRate
+from connector.state.runs import Runs
+from connector.state.sqlite_errors import state_error
+from connector.state.tables import counters, metadata, state_version
+from connector.state.version import STATE_VERSION, check_version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from connector.ports import Clock
+
+FILE_NAME = "history.db"
+_SETUP_PAUSE_S = 0.05
+
+
+class History:
+    """Runs, calls, journals, rates and learned facts of one state directory. Safe to use from several threads."""
+
+    def __init__(self, state_dir: Path, *, clock: Clock, busy_timeout_s: float) -> None:
+        self.state_dir = state_dir
+        self._clock = clock
+        self._busy_timeout_s = busy_timeout_s
+        file = state_dir / FILE_NAME
+        writer = threading.Lock()
+        self._database = Database(file, writer=writer, busy_timeout_s=busy_timeout_s)
+        # A rate may be lost in a power cut; and dozens of reservations a second need not wait for the disk.
+        self._hasty = Database(file, writer=writer, busy_timeout_s=busy_timeout_s, synchronous="NORMAL")
+        self.runs = Runs(self._database, clock)
+        self.calls = Calls(self._database)
+        self.learned = Learned(self._database, clock)
+
+    def journal(
+        self, run_id: str, *, secrets: Sequence[str] = (), auth_header: str = "x-pendo-integration-key"
+    ) -> RunJournal:
+        """The journal of a run. `secrets` are masked in everything it writes; `auth_header` is shown, masked too."""
+        return RunJournal(self._database, run_id, clock=self._clock, secrets=secrets, auth_header=auth_header)
+
+    def ranges(self, run_id: str) -> pa.Table:
+        """What a run's journal says about the plan's rows; see `journal.ranges`."""
+        return ranges(self._database, run_id)
+
+    def forget(self, run_id: str) -> None:
+        """Nothing, after deleting the run's journal (not its calls): its outcomes are in the snapshot now."""
+        forget(self._database, run_id)
+
+    def rate(self, destination: str, *, max_requests_per_second: float | None, stop: threading.Event) -> SharedRate:
+        """The limiter of a destination, shared with every process on this state directory."""
+        return SharedRate(self._hasty, destination, max_requests_per_second, clock=self._clock, stop=stop)
+
+    def prepare(self) -> None:
+        """Nothing, after making the tables where there are none yet. Raises StateError."""
+        deadline = self._clock.monotonic() + self._busy_timeout_s
+        while True:
+            try:
+                return self._prepare()
+            except StateError as error:
+                # Two processes that make the file at once: SQLite refuses one of them without any waiting.
+                if error.problem.slug != "state-locked" or self._clock.monotonic() >= deadline:
+                    raise
+            self._clock.sleep(_SETUP_PAUSE_S)
+
+    def _prepare(self) -> None:
+        if self._version() is not None:
+            return
+        self._database.use_wal()
+        with self._database.write() as connection:
+            metadata.create_all(connection)
+            if connection.execute(select(state_version.c.version)).first() is None:
+                created = {"version": STATE_VERSION, "created_at": self._clock.now()}
+                connection.execute(insert(state_version).values(created))
+                connection.execute(insert(counters).values(name="calls", value=0))
+
+    def _version(self) -> int | None:
+        with self._database.read() as connection:
+            if not inspect(connection).has_table(state_version.name):
+                return None
+            found = connection.execute(select(state_version.c.version)).scalars().first()
+        if found is not None:
+            check_version(found, self._database.file)
+        return found
+
+    def close(self) -> None:
+        """Nothing, after closing the connections."""
+        self._hasty.close()
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_history(state_dir: Path, *, clock: Clock, busy_timeout_s: float) -> History:
+    """The history in `state_dir`; see `connector.state.open_history`."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        ignore = state_dir / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise state_error(error, state_dir) from error
+    history = History(state_dir, clock=clock, busy_timeout_s=busy_timeout_s)
+    try:
+        history.prepare()
+    except BaseException:
+        history.close()
+        raise
+    return history

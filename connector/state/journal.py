@@ -1,0 +1,320 @@
+"""The journal and the API call log of one run, written together by group commit.
+
+Every thread notes what it has to say in a list; whoever needs it to be durable first writes all of it in one
+transaction, for everybody. Eight threads that each begin a call wait for one commit then, not for eight.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from sqlalchemy import bindparam, delete, insert, null, select, update
+
+from connector.errors import StateError
+from connector.ports import NoReply, Reply
+from connector.state.bodies import cut, pack
+from connector.state.database import Prepared
+from connector.state.redaction import MASK, Redaction
+from connector.state.tables import calls, counters, intents, request_bodies, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connector.ports import Clock, Request, Settled
+    from connector.state.database import Database
+
+    Row = dict[str, Any]
+
+_RANGE_TYPES = pa.schema(
+    [
+        ("route", pa.string()),
+        ("first", pa.int64()),
+        ("stop", pa.int64()),
+        ("outcome", pa.string()),
+        ("reason", pa.string()),
+        ("cause", pa.string()),
+        ("call_id", pa.int64()),
+        ("attempts", pa.int64()),
+    ]
+)
+RANGE_COLUMNS = _RANGE_TYPES.names
+
+# Made once: building a statement costs more than running it.
+_TAKE_IDS = update(counters).where(counters.c.name == "calls").values(value=counters.c.value + bindparam("taken"))
+_LAST_ID = select(counters.c.value).where(counters.c.name == "calls")
+_BEGUN = [
+    "id",
+    "run_id",
+    "route",
+    "purpose",
+    "parent_id",
+    "attempt",
+    "first",
+    "stop",
+    "started_at",
+    "method",
+    "url",
+    "request_headers",
+    "request_bytes",
+]
+_ANSWER = ["ms", "status", "response_headers", "response_bytes", "error", "response_body"]
+_OF_CALL = update(calls).where(calls.c.id == bindparam("call"))
+_ADD_CALLS = Prepared(insert(calls), *_BEGUN)
+_ADD_BODIES = Prepared(insert(request_bodies), "call_id", "body")
+_ADD_INTENTS = Prepared(insert(intents), "call_id", "run_id", "route", "first", "stop", "attempt")
+_ADD_ANSWERS = Prepared(_OF_CALL, *_ANSWER)
+_ADD_VERDICTS = Prepared(_OF_CALL, "verdict", "reason")
+_CLOSE_INTENTS = Prepared(delete(intents).where(intents.c.call_id == bindparam("call")))
+_ADD_SETTLED = Prepared(insert(settled), "run_id", *RANGE_COLUMNS)
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A call that has no id yet: the rows of its tables."""
+
+    call: Row
+    body: bytes | None
+    intent: Row | None
+    id: int = 0
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What was noted and is not written yet."""
+
+    begun: list[_Begun] = field(default_factory=list)
+    answers: list[Row] = field(default_factory=list)
+    verdicts: list[Row] = field(default_factory=list)
+    settled: list[Row] = field(default_factory=list)
+
+
+class RunJournal:
+    """One run's `ports.Journal`. Thread-safe.
+
+    The first commit that fails breaks it: the waiting threads and all later calls raise the StateError, and nothing
+    that was acknowledged before is lost.
+    """
+
+    def __init__(
+        self, database: Database, run_id: str, *, clock: Clock, secrets: Sequence[str] = (), auth_header: str
+    ) -> None:
+        self._database = database
+        self._run_id = run_id
+        self._clock = clock
+        self._redaction = Redaction(secrets)
+        self._auth_header = auth_header
+        self._turn = threading.Condition()
+        self._notes = _Notes()
+        self._noted = 0  # notes so far; each is durable when `_written` has come to its number
+        self._written = 0
+        self._writing = False
+        self._broken: StateError | None = None
+
+    def begin(self, request: Request, *, attempt: int, parent: int | None = None) -> int:
+        """The new call's id; ids rise over all runs, in the order in which calls became durable.
+
+        The call and its rows are durable as "intended" then, and so is everything that was noted before. Raises
+        StateError.
+        """
+        begun = self._begun(request, attempt, parent)
+        with self._turn:
+            self._notes.begun.append(begun)
+            self._noted += 1
+            self._wait_until_written(self._noted)
+        return begun.id
+
+    def answer(self, call_id: int, reply: Reply | NoReply) -> None:
+        """Nothing, after noting what came back. Does not wait for the disk."""
+        row = self._answer(reply) | {"call": call_id}
+        with self._turn:
+            self._refuse_when_broken()
+            self._notes.answers.append(row)
+            self._noted += 1
+
+    def settle(
+        self, call_id: int | None, verdict: str, reason: str | None = None, settled: Sequence[Settled] = ()
+    ) -> None:
+        """Nothing, after noting what the reply meant and what became of which rows. Does not wait for the disk.
+
+        Without a call, only the rows are noted: they were never sent, or another call's rows are looked at again.
+        """
+        reason = self._masked(reason)
+        rows = [self._settled(part) for part in settled]
+        with self._turn:
+            self._refuse_when_broken()
+            if call_id is not None:
+                self._notes.verdicts.append({"call": call_id, "verdict": verdict, "reason": reason})
+            self._notes.settled += rows
+            self._noted += 1
+
+    def flush(self) -> None:
+        """Nothing, when everything noted so far is durable. Raises StateError."""
+        with self._turn:
+            self._wait_until_written(self._noted)
+
+    @property
+    def noted(self) -> int:
+        """How many notes were taken so far, written or not."""
+        return self._noted
+
+    def _wait_until_written(self, number: int) -> None:
+        """Nothing, when the note of that number is durable; called with `_turn` held."""
+        while self._written < number:
+            self._refuse_when_broken()
+            if self._writing:
+                self._turn.wait()
+            else:
+                self._write_all()
+
+    def _write_all(self) -> None:
+        """Nothing, after one transaction with every note there is; called with `_turn` held, which it gives up."""
+        notes, number = self._notes, self._noted
+        self._notes, self._writing = _Notes(), True
+        # Until it is known to be written it counts as lost, whatever ends this: the notes are out of the list.
+        broken: StateError | None = StateError(
+            "the journal was interrupted while it was writing",
+            slug="journal-interrupted",
+            hint="run again: what was sent without a verdict counts as in doubt",
+        )
+        self._turn.release()
+        try:
+            self._write(notes)
+            broken = None
+        except StateError as error:
+            broken = error
+            raise
+        finally:
+            self._turn.acquire()
+            self._writing = False
+            self._broken = broken
+            if broken is None:
+                self._written = number
+            self._turn.notify_all()
+
+    def _write(self, notes: _Notes) -> None:
+        with self._database.write() as connection:
+            if notes.begun:
+                connection.execute(_TAKE_IDS, {"taken": len(notes.begun)})
+                last = connection.execute(_LAST_ID).scalar_one()
+                _number(notes.begun, last - len(notes.begun) + 1)
+            _ADD_CALLS.run(connection, [begun.call for begun in notes.begun])
+            bodies = [{"call_id": begun.id, "body": begun.body} for begun in notes.begun if begun.body is not None]
+            _ADD_BODIES.run(connection, bodies)
+            _ADD_INTENTS.run(connection, [begun.intent for begun in notes.begun if begun.intent is not None])
+            _ADD_ANSWERS.run(connection, notes.answers)
+            _ADD_VERDICTS.run(connection, notes.verdicts)
+            _CLOSE_INTENTS.run(connection, notes.verdicts)
+            _ADD_SETTLED.run(connection, notes.settled)
+
+    def _refuse_when_broken(self) -> None:
+        if self._broken is not None:
+            # A new one for each thread: a raised exception carries the traceback of its thread.
+            problem = self._broken.problem
+            raise StateError(problem.message, slug=problem.slug, at=problem.at, hint=problem.hint) from self._broken
+
+    def _begun(self, request: Request, attempt: int, parent: int | None) -> _Begun:
+        """The call's rows; packed here, so that the thread that writes does not do it for all."""
+        batch = request.batch
+        first, stop = (None, None) if batch is None else (batch.first, batch.stop)
+        headers = self._redaction.headers(request.headers)
+        if request.auth:
+            headers[self._auth_header] = MASK
+        call = {
+            "run_id": self._run_id,
+            "route": None if batch is None else batch.route.name,
+            "purpose": request.purpose,
+            "parent_id": parent,
+            "attempt": attempt,
+            "first": first,
+            "stop": stop,
+            "started_at": self._clock.now(),
+            "method": request.method,
+            "url": self._masked(request.url),
+            "request_headers": json.dumps(headers),
+            "request_bytes": len(request.body),
+        }
+        body = pack(self._redaction.content(request.body)) if request.body else None
+        intent = None
+        if batch is not None:
+            intent = {"run_id": self._run_id, "route": batch.route.name, "first": first, "stop": stop}
+            intent["attempt"] = attempt
+        return _Begun(call, body, intent)
+
+    def _answer(self, reply: Reply | NoReply) -> Row:
+        if isinstance(reply, NoReply):
+            return {
+                "ms": reply.ms,
+                "status": None,
+                "response_headers": None,
+                "response_bytes": None,
+                "error": self._masked(reply.reason),
+                "response_body": None,
+            }
+        return {
+            "ms": reply.ms,
+            "status": reply.status,
+            "response_headers": json.dumps(self._redaction.headers(reply.headers)),
+            "response_bytes": len(reply.body),
+            "error": None,
+            "response_body": pack(cut(self._redaction.content(reply.body))),
+        }
+
+    def _settled(self, part: Settled) -> Row:
+        return {
+            "run_id": self._run_id,
+            "route": part.route,
+            "first": part.first,
+            "stop": part.stop,
+            "outcome": part.outcome.value,
+            "reason": self._masked(part.reason),
+            "cause": part.cause,
+            "call_id": part.call_id,
+            "attempts": part.attempts,
+        }
+
+    def _masked(self, text: str | None) -> str | None:
+        return None if text is None else _storable(self._redaction.text(text))
+
+
+def _storable(text: str) -> str:
+    """The text without what no database takes: half a surrogate pair (JSON may hold one, escaped), and NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _number(begun: list[_Begun], first_id: int) -> None:
+    """Nothing, after giving the calls their ids, in the order in which they were begun."""
+    for call_id, one in enumerate(begun, first_id):
+        one.id = call_id
+        one.call["id"] = call_id
+        if one.intent is not None:
+            one.intent["call_id"] = call_id
+
+
+def ranges(database: Database, run_id: str) -> pa.Table:
+    """What the journal of a run says about the plan's rows, in the order in which it was noted.
+
+    Columns: route, first, stop, outcome, reason, cause, call_id, attempts. Rows in doubt (sent, and nobody noted what
+    came of it) come last, with outcome NULL; `attempts` is then the attempt that was under way. A later range of the
+    same rows on the same route replaces an earlier one.
+    """
+    done = select(*(settled.c[name] for name in RANGE_COLUMNS))
+    open_ = select(
+        intents.c.route, intents.c.first, intents.c.stop, null(), null(), null(), intents.c.call_id, intents.c.attempt
+    )
+    with database.read() as connection:
+        found = list(connection.execute(done.where(settled.c.run_id == run_id).order_by(settled.c.id)))
+        found += connection.execute(open_.where(intents.c.run_id == run_id).order_by(intents.c.call_id))
+    columns = list(zip(*found, strict=True)) or [()] * len(_RANGE_TYPES)
+    arrays = [pa.array(values, part.type) for values, part in zip(columns, _RANGE_TYPES, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=_RANGE_TYPES)
+
+
+def forget(database: Database, run_id: str) -> None:
+    """Nothing, after deleting the run's intents and settled ranges; its calls stay."""
+    with database.write() as connection:
+        connection.execute(delete(intents).where(intents.c.run_id == run_id))
+        connection.execute(delete(settled).where(settled.c.run_id == run_id))

@@ -1,0 +1,206 @@
+"""One sync's DuckDB file: what Pendo accepted (the snapshot), what is still undelivered, and the plan of a run.
+
+    accepted      key, id, fp      every row whose present values Pendo took; for events the ledger of keys ever sent.
+                                   `id` is NULL where it equals the key; `fp` is NULL where Pendo may hold other values.
+    undelivered   key, ...         rejected, quarantined, held and (events only) unsent rows, with their reasons
+    deleted       key, id, ...     ids that this sync had Pendo delete
+    plan, span, plan_info          the plan of the run that is under way; gone once it is settled
+
+The file's lock is the run lock: a second run of the same sync cannot open it. The tables live in the attached catalog
+`state`; staged rows live in memory and spill to `temp_dir`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from connector.errors import BusyError, StateError
+from connector.state.version import STATE_VERSION, check_version
+from connector.values import quoted_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MEMORY_LIMIT = "512MB"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS state.info (name VARCHAR PRIMARY KEY, value VARCHAR);
+CREATE TABLE IF NOT EXISTS state.accepted (key VARCHAR, id VARCHAR, fp UHUGEINT);
+CREATE TABLE IF NOT EXISTS state.undelivered (
+    key VARCHAR, id VARCHAR, fp UHUGEINT, outcome VARCHAR, cause VARCHAR, attempts INTEGER, first_reason VARCHAR,
+    last_reason VARCHAR, first_run VARCHAR, last_run VARCHAR, fragment VARCHAR);
+CREATE TABLE IF NOT EXISTS state.deleted (key VARCHAR, id VARCHAR, deleted_at TIMESTAMP, run_id VARCHAR);
+"""
+
+
+class Snapshot:
+    """An open sync file; through `connection` its tables stand under `state`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self.connection = connection
+        self.path = path
+        self._inside = False
+
+    def info(self, name: str) -> Any:
+        """The JSON value kept under this name, or None."""
+        row = self.connection.execute("SELECT value FROM state.info WHERE name = ?", [name]).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def keep(self, name: str, value: object) -> None:
+        """Nothing, after keeping a JSON value under this name; None forgets it."""
+        self.connection.execute("DELETE FROM state.info WHERE name = ?", [name])
+        if value is not None:
+            self.connection.execute("INSERT INTO state.info VALUES (?, ?)", [name, json.dumps(value)])
+
+    def has_plan(self) -> bool:
+        """Whether a plan stands in the file: a run is under way, or was when its process died."""
+        sql = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'state' AND table_name = 'span'"
+        return self.connection.execute(sql).fetchone() is not None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Nothing; what is done inside it is done whole or not at all. A transaction inside another joins it."""
+        if self._inside:
+            yield
+            return
+        self._inside = True
+        self.connection.execute("BEGIN")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # the error on its way says more; a broken connection has nothing to undo
+                self.connection.execute("ROLLBACK")
+            raise
+        finally:
+            self._inside = False
+
+    def size(self) -> int:
+        """How many rows the snapshot holds."""
+        return int(self.one("SELECT count(*) FROM state.accepted"))
+
+    def one(self, sql: str) -> Any:
+        """The first value of the first row."""
+        row = self.connection.execute(sql).fetchone()
+        return None if row is None else row[0]
+
+
+def snapshot_path(state_dir: Path, sync: str) -> Path:
+    """Where a sync's file is."""
+    return state_dir / "syncs" / f"{sync}.duckdb"
+
+
+@contextmanager
+def open_snapshot(state_dir: Path, sync: str) -> Iterator[Snapshot]:
+    """The sync's file, opened for writing, which locks it; made when it is missing.
+
+    Raises BusyError when another process holds it, StateError when it cannot be read or written.
+    """
+    path = snapshot_path(state_dir, sync)
+    connection = _connect(state_dir)
+    try:
+        with state_errors(path, sync):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection.execute(f"ATTACH {quoted_text(str(path))} AS state")
+            snapshot = Snapshot(connection, path)
+            _upgrade(snapshot)
+            yield snapshot
+    finally:
+        connection.close()
+
+
+@contextmanager
+def view_snapshot(state_dir: Path, sync: str) -> Iterator[Snapshot]:
+    """A private copy of the sync's state: what is done to it stays in memory or in a temporary file.
+
+    Raises BusyError while a run writes the file.
+    """
+    path = snapshot_path(state_dir, sync)
+    connection = _connect(state_dir if state_dir.exists() else Path(tempfile.gettempdir()))
+    try:
+        with state_errors(path, sync), tempfile.TemporaryDirectory(prefix="connector-") as folder:
+            if path.exists():
+                _refuse_locked(path)
+                copy = Path(folder) / path.name
+                for file in (path, path.with_name(path.name + ".wal")):
+                    if file.exists():
+                        shutil.copyfile(file, Path(folder) / file.name)
+                connection.execute(f"ATTACH {quoted_text(str(copy))} AS state")
+            else:
+                connection.execute("ATTACH ':memory:' AS state")
+            snapshot = Snapshot(connection, path)
+            _upgrade(snapshot)
+            yield snapshot
+            connection.execute("DETACH state")
+    finally:
+        connection.close()
+
+
+@contextmanager
+def state_errors(path: Path, sync: str) -> Iterator[None]:
+    """Nothing; inside it, what DuckDB and the disk say about this file is raised as BusyError or StateError."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException, OSError) as error:
+        raise _state_error(error, path, sync) from error
+
+
+def _connect(state_dir: Path) -> duckdb.DuckDBPyConnection:
+    temp_dir = state_dir / "tmp"
+    connection = duckdb.connect(":memory:")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    connection.execute(f"SET temp_directory = {quoted_text(str(temp_dir))}")
+    return connection
+
+
+def _refuse_locked(path: Path) -> None:
+    """Opens the file read-only for a moment: DuckDB refuses while a run writes it."""
+    probe = duckdb.connect(":memory:")
+    try:
+        probe.execute(f"ATTACH {quoted_text(str(path))} AS state (READ_ONLY)")
+    finally:
+        probe.close()
+
+
+def _upgrade(snapshot: Snapshot) -> None:
+    known = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'state' AND table_name = 'info'"
+    if snapshot.connection.execute(known).fetchone() is not None:
+        found = snapshot.info("version")
+        if found is not None:
+            check_version(int(found), snapshot.path)
+    snapshot.connection.execute(_TABLES)
+    if snapshot.info("version") is None:
+        snapshot.keep("version", STATE_VERSION)
+
+
+def _state_error(error: Exception, path: Path, sync: str) -> BusyError | StateError:
+    text = str(error).strip().splitlines()[0]
+    if "lock" in text.lower() and "conflicting" in text.lower():
+        pid = re.search(r"PID (\d+)", text)
+        holder = f"process {pid.group(1)}" if pid else "another process"
+        return BusyError(
+            f"sync '{sync}' is running already, in {holder}",
+            slug="sync-busy",
+            hint="wait for it to end (--wait does that), or stop that process",
+        )
+    if "not a valid DuckDB database" in text or "corrupt" in text.lower() or "checksum" in text.lower():
+        return StateError(
+            f"the state of sync '{sync}' cannot be read: {path} is damaged",
+            slug="state-damaged",
+            hint=f"restore {path} from a backup, or move it away and take the present result as sent: "
+            f"connector reset {sync} --baseline",
+        )
+    return StateError(
+        f"the state of sync '{sync}' cannot be read or written: {text}",
+        slug="state-unusable",
+        hint=f"check the space and the permissions of {path.parent}",
+    )

@@ -1,0 +1,164 @@
+"""The network side of Pendo: a request goes in, a reply comes out, or the reason why there is none.
+
+The only module of this package that does I/O, and the only one that touches a secret.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import httpx
+
+from connector.errors import DestinationError
+from connector.ports import NoReply, Reply
+from connector.systems.pendo import facts
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from connector.ports import Request
+    from connector.systems.pendo.settings import PendoSettings
+
+INTEGRATION_KEY = "integration_key"
+TRACK_EVENT_SECRET = "track_event_secret"  # noqa: S105 - the name of the setting, not the secret
+NO_SECRET = "no_secret"  # noqa: S105 - for the probe that asks how a wrong secret is refused
+MADE_UP = "00000000-0000-0000-0000-000000000000"
+
+# A connection that was idle longer may be half closed by the other side: then nobody could tell whether the request
+# that found out had been taken.
+KEEPALIVE_S = 5.0
+
+# An answer that repeats a secret must not carry it further. Shorter texts are no real secrets and may stand anywhere.
+ECHO_CHARACTERS = 8
+REDACTED = "[redacted]"
+
+# The request had not left when these were raised.
+BEFORE_SENDING = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+class Client:
+    """Sends requests to Pendo. Thread-safe: every thread has a connection of its own.
+
+    `transport` makes the network layer of a thread's client; by default it is httpx's own, which honours proxies and
+    certificate bundles from the environment.
+    """
+
+    def __init__(
+        self,
+        settings: PendoSettings,
+        *,
+        transport: Callable[[], httpx.BaseTransport] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep the settings; nothing is opened before the first request."""
+        self._settings = settings
+        self._transport = transport
+        self._monotonic = monotonic
+        self._mine = threading.local()
+        self._lock = threading.Lock()
+        self._opened: list[httpx.Client] = []
+        self._ssl: ssl.SSLContext | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must never be stored or shown."""
+        return self._settings.secrets
+
+    def send(self, request: Request) -> Reply | NoReply:
+        """The answer, whatever its status, or why there is none. Redirects are answers: they are not followed."""
+        client = self._client()
+        headers = {**request.headers, facts.KEY_HEADER.value: self._secret(request.auth)}
+        connect_s = self._settings.timeouts.connect_seconds
+        started = self._monotonic()
+        try:
+            response = client.request(
+                request.method,
+                request.url,
+                content=request.body,
+                headers=headers,
+                timeout=httpx.Timeout(request.timeout_s, connect=connect_s, pool=connect_s),
+            )
+        except httpx.RequestError as error:
+            maybe_applied = not isinstance(error, BEFORE_SENDING)
+            return NoReply(_reason(error), maybe_applied=maybe_applied, ms=self._ms_since(started))
+        return self._reply(response, self._ms_since(started))
+
+    def close(self) -> None:
+        """Nothing, after closing every thread's connections."""
+        with self._lock:
+            opened, self._opened = self._opened, []
+        for client in opened:
+            client.close()
+
+    def _client(self) -> httpx.Client:
+        client: httpx.Client | None = getattr(self._mine, "client", None)
+        if client is None or client.is_closed:
+            client = self._mine.client = self._new_client()
+        return client
+
+    def _new_client(self) -> httpx.Client:
+        with self._lock:
+            try:
+                # Reading the certificates takes long enough to share them between the threads.
+                self._ssl = self._ssl or httpx.create_ssl_context()
+                client = httpx.Client(
+                    transport=self._transport() if self._transport else None,
+                    verify=self._ssl,
+                    follow_redirects=False,
+                    limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
+                    headers={"user-agent": f"pendo-connector/{version('pendo-connector')}"},
+                )
+            except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+                # A proxy's address may hold a password: only what the operating system says is shown.
+                said = error if isinstance(error, OSError) else type(error).__name__
+                raise DestinationError(
+                    f"the connection to Pendo cannot be set up: {said}",
+                    slug="connection-setup",
+                    hint="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR in the environment",
+                ) from None
+            self._opened.append(client)
+        return client
+
+    def _secret(self, auth: str) -> str:
+        if auth == NO_SECRET:
+            return MADE_UP
+        secret = {
+            INTEGRATION_KEY: self._settings.integration_key,
+            TRACK_EVENT_SECRET: self._settings.track_event_secret,
+        }[auth]
+        if secret is None:
+            raise DestinationError(
+                f"the destination has no {auth}",
+                slug="missing-secret",
+                hint=f"set {auth} in connector.yml",
+            )
+        return secret.get_secret_value()
+
+    def _reply(self, response: httpx.Response, ms: float) -> Reply:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        body = response.content
+        for secret in self.secrets:
+            if len(secret) >= ECHO_CHARACTERS:
+                body = body.replace(secret.encode(), REDACTED.encode())
+                headers = {name: value.replace(secret, REDACTED) for name, value in headers.items()}
+        return Reply(response.status_code, headers, body, ms)
+
+    def _ms_since(self, started: float) -> float:
+        return (self._monotonic() - started) * 1000
+
+
+def _reason(error: httpx.RequestError) -> str:
+    """What happened, in words a user knows, with what the operating system said."""
+    said = str(error)
+    kind = type(error).__name__
+    return f"{kind}: {said}" if said else kind

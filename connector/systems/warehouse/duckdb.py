@@ -1,0 +1,239 @@
+"""DuckDB: a database file, or Parquet and CSV files read without one.
+
+Files are opened read-only, one connection a query, so that other readers are never shut out. A result streams:
+`sql(...).to_arrow_reader()` holds a few batches, where `execute(...).to_arrow_reader()` would copy all of it first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import contextmanager
+from difflib import get_close_matches
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
+
+import duckdb
+import pyarrow as pa
+from pydantic import Field
+
+from connector.errors import SourceError
+from connector.project.settings import Settings as Section
+from connector.systems.warehouse.stream import Reading, stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from connector.ports import Query
+
+MEMORY = ":memory:"
+_DESCRIBE = "describe "
+# What reading raises: DuckDB's own errors, and those that Arrow makes of them once batches flow.
+_ERRORS = (duckdb.Error, OSError, pa.ArrowException)
+_DAMAGED = re.compile(r"not a valid DuckDB|not read enough bytes|corrupt|version number|serializ", re.IGNORECASE)
+
+
+class Settings(Section):
+    """A DuckDB source."""
+
+    type: Literal["duckdb"]
+    path: str = Field(
+        min_length=1,
+        description="the database file, relative to connector.yml; :memory: for models that only read other files",
+    )
+
+
+def open(settings: Settings, root: Path) -> DuckDb:  # noqa: A001 - the word that the registry asks for
+    """A source that has not connected yet."""
+    return DuckDb(settings.path, root)
+
+
+class DuckDb:
+    """A `ports.Source` on one DuckDB file, or on none."""
+
+    def __init__(self, path: str, root: Path) -> None:
+        """Keep where the file is; nothing is opened before it is needed."""
+        self.root = root.resolve()
+        # Unlike Path.expanduser, this leaves the unknown user of "~nobody/x" as it is, and the file is just missing.
+        self._file = None if path == MEMORY else self.root / os.path.expanduser(path)  # noqa: PTH111
+        self._readings: set[Reading] = set()
+        self._lock = Lock()
+
+    def check(self) -> None:
+        """Nothing, after opening the file and asking for one row."""
+        with self._connection() as con:
+            con.execute("select 1").fetchall()
+
+    def columns(self, query: Query) -> pa.Schema:
+        """The result's columns and types, from binding the SQL; duplicate names stay as they are."""
+        with self._connection() as con:
+            described = _bind(con, query)
+            # Typed NULLs, because the empty result of the query itself would come with duplicate names made unique.
+            typed = ", ".join(f"null::{kind} as c{index}" for index, (_, kind) in enumerate(described))
+            schema = con.sql(f"select {typed} limit 0").to_arrow_reader(1).schema
+        return pa.schema([column.with_name(name) for column, (name, _) in zip(schema, described, strict=True)])
+
+    @contextmanager
+    def read(self, query: Query) -> Iterator[pa.RecordBatchReader]:
+        """The result, streamed. Raises SourceError: at once for wrong SQL, at the end for what broke in between."""
+        with self._connection() as con:
+            reading = Reading(con.interrupt, _ERRORS, lambda error: _failed_reading(error, query))
+            with self._lock:
+                self._readings.add(reading)
+            try:
+                _bind(con, query)
+                try:
+                    reader = con.sql(query.sql).to_arrow_reader(query.batch_rows)
+                except _ERRORS as error:
+                    raise _failed_reading(error, query) from error
+                with reading.reader(reader.schema, reader) as guarded:
+                    yield guarded
+            finally:
+                with self._lock:
+                    self._readings.discard(reading)
+
+    def cancel(self) -> None:
+        """Nothing, after interrupting every query that `read` is running. Safe from another thread."""
+        with self._lock:
+            for reading in self._readings:
+                reading.cancel()
+
+    def close(self) -> None:
+        """Nothing: each query closes its own connection."""
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if self._file is not None and not self._file.exists():
+            raise _missing_file(self._file)
+        try:
+            con = duckdb.connect(MEMORY if self._file is None else str(self._file), read_only=self._file is not None)
+        except duckdb.Error as error:
+            raise _failed_opening(error, self._file) from error
+        with con:
+            root = str(self.root).replace("'", "''")
+            con.execute(
+                "set session timezone = 'UTC';"
+                "set session enable_progress_bar = false;"
+                # Errors with the place in the SQL, as data and not as a drawing.
+                "set session errors_as_json = true;"
+                # A table that is missing must not be found among the variables of this program.
+                "set session python_enable_replacements = false;"
+                f"set session file_search_path = '{root}'"
+            )
+            yield con
+
+
+def _bind(con: duckdb.DuckDBPyConnection, query: Query) -> list[tuple[str, str]]:
+    """The names and DuckDB types of the columns, without running the query."""
+    try:
+        statements = con.extract_statements(query.sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise SourceError(
+                f"a model is one SELECT; this is {_named(statements)}", slug="source-not-select", at=query.at(0)
+            )
+    except duckdb.Error as error:
+        raise _refused(con, error, query, prefix=0) from error
+    try:
+        rows = con.execute(_DESCRIBE + query.sql).fetchall()
+    except duckdb.Error as error:
+        raise _refused(con, error, query, prefix=len(_DESCRIBE)) from error
+    return [(row[0], row[1]) for row in rows]
+
+
+def _named(statements: list[duckdb.Statement]) -> str:
+    if len(statements) == 1:
+        return f"one {statements[0].type.name}"
+    return f"{len(statements)} statements" if statements else "empty"
+
+
+# --- what DuckDB's errors mean ---------------------------------------------------------------------------------------
+
+
+def _refused(con: duckdb.DuckDBPyConnection, error: duckdb.Error, query: Query, *, prefix: int) -> SourceError:
+    """What is wrong with the SQL, and where. `prefix` bytes were put before it."""
+    facts = _facts(error)
+    message = str(facts["exception_message"]).split("\n", 1)[0].rstrip("!")
+    at = _place(facts, query, prefix)
+    table = re.match(r'Table with name "?([^"\s]+)', message)
+    if table:
+        return SourceError(message, slug="source-table-missing", at=at, hint=_nearest(con, table[1]))
+    candidates = facts.get("candidates")
+    hint = f"did you mean {candidates}?" if candidates else None
+    return SourceError(f"the warehouse refused the SQL: {message}", slug="source-query", at=at, hint=hint)
+
+
+def _nearest(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The table that was probably meant, and those that are there."""
+    rows = con.execute(
+        "select table_schema, table_name from information_schema.tables "
+        "where table_catalog = current_database() order by all"
+    ).fetchall()
+    tables = [table if schema == "main" else f"{schema}.{table}" for schema, table in rows]
+    if not tables:
+        return "the database has no tables"
+    spellings = {spelling: table for table in tables for spelling in (table, table.rpartition(".")[2])}
+    close = get_close_matches(name, spellings, n=1)
+    shown = ", ".join(tables[:8]) + (f" and {len(tables) - 8} more" if len(tables) > 8 else "")  # noqa: PLR2004
+    return (f"did you mean '{spellings[close[0]]}'? " if close else "") + f"tables: {shown}"
+
+
+def _failed_reading(error: Exception, query: Query) -> SourceError:
+    """What broke while the query ran."""
+    facts = _facts(error)
+    if facts.get("exception_type") == "INTERRUPT":
+        return stopped()
+    message = str(facts["exception_message"]).split("\n", 1)[0]
+    hint = "try_cast() makes a value that cannot be cast NULL" if facts.get("exception_type") == "Conversion" else None
+    return SourceError(f"the warehouse broke off: {message}", slug="source-read", at=_place(facts, query), hint=hint)
+
+
+def _place(facts: dict[str, Any], query: Query, prefix: int = 0) -> str | None:
+    """Where in the SQL. DuckDB counts bytes from the start of what it was given, which had `prefix` more of them."""
+    if "position" not in facts:
+        return None
+    return query.at(len(query.sql.encode()[: int(facts["position"]) - prefix].decode(errors="ignore")))
+
+
+def _facts(error: Exception) -> dict[str, Any]:
+    """The parts of a DuckDB error. `exception_message` is always there."""
+    text = str(error)
+    kind, _, rest = text.partition(" Error: ")
+    if rest.startswith("{"):
+        try:
+            return dict(json.loads(rest))
+        except ValueError:
+            pass
+    return {"exception_type": kind, "exception_message": rest or text}
+
+
+def _missing_file(file: Path) -> SourceError:
+    beside = sorted(path.name for path in file.parent.glob("*.duckdb")) if file.parent.is_dir() else []
+    close = get_close_matches(file.name, beside, n=1, cutoff=0.5)
+    return SourceError(
+        f"there is no DuckDB file {file}",
+        slug="source-file-missing",
+        hint=(f"did you mean '{close[0]}'? " if close else "") + "the path is relative to connector.yml",
+    )
+
+
+def _failed_opening(error: duckdb.Error, file: Path | None) -> SourceError:
+    """Why the file cannot be opened. Another process holds it, it is not a DuckDB file, or the system says no."""
+    message = str(_facts(error)["exception_message"]).split("\n", 1)[0]
+    holder = re.search(r"(?:held in|open in)\s+(?P<program>.+?)\s+\(PID (?P<pid>\d+)\)", str(error))
+    own = "different configuration" in message
+    if holder or own or "lock on file" in message:
+        who = f"process {holder['pid']} ({holder['program']})" if holder else "another process"
+        return SourceError(
+            f"{file} is open for writing in {'this very process' if own else who}",
+            slug="source-file-locked",
+            hint="DuckDB lets one process write or several read: run again when it is closed, or read a copy",
+        )
+    if _DAMAGED.search(message):
+        return SourceError(
+            f"{file} is not a DuckDB database that can be read: {message}",
+            slug="source-file-invalid",
+            hint="was it made by a newer DuckDB, or is it still being copied?",
+        )
+    return SourceError(f"{file} cannot be opened: {message}", slug="source-file-unreadable")

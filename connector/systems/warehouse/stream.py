@@ -1,0 +1,73 @@
+"""A result on its way out of a warehouse: another engine may pull it, and errors must survive that trip."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from connector.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+
+def stopped() -> SourceError:
+    """The error of a query that somebody cancelled."""
+    return SourceError("the query was cancelled before its last row", slug="source-cancelled")
+
+
+class Reading:
+    """One result being read, and whether somebody asked for its end."""
+
+    def __init__(
+        self,
+        interrupt: Callable[[], object],
+        errors: tuple[type[Exception], ...],
+        translate: Callable[[Exception], SourceError],
+    ) -> None:
+        """Keep how this warehouse stops a query, what its driver raises while streaming, and what that means."""
+        self._interrupt = interrupt
+        self._errors = errors
+        self._translate = translate
+        self._cancelled = Event()
+        self._failure: SourceError | None = None
+
+    def cancel(self) -> None:
+        """Nothing, after asking for the end. Between two batches no query runs, so the wish is also remembered."""
+        self._cancelled.set()
+        self._interrupt()
+
+    @contextmanager
+    def reader(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatchReader]:
+        """The batches as a reader, for Python or for an engine that pulls them through Arrow's C interface.
+
+        An engine turns an error of the source into one of its own and keeps only the text. So the first error is
+        remembered where it happens, and raised when the `with` block ends, whatever was made of it in between.
+        """
+        reader = pa.RecordBatchReader.from_batches(schema, self._pull(batches))
+        try:
+            yield reader
+        except Exception as seen:
+            if self._failure is None or seen is self._failure:
+                raise
+            raise self._failure from seen
+        finally:
+            reader.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _pull(self, batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
+        try:
+            for batch in batches:
+                if self._cancelled.is_set():
+                    raise self._failed(stopped())
+                yield batch
+        except self._errors as error:
+            raise self._failed(stopped() if self._cancelled.is_set() else self._translate(error)) from error
+
+    def _failed(self, failure: SourceError) -> SourceError:
+        self._failure = failure
+        return failure

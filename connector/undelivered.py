@@ -1,0 +1,112 @@
+"""`connector hold`, `retry` and `release`: the rows that could not be delivered, and what to do with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from connector.errors import ConfigError
+from connector.recover import recover
+from connector.state.snapshot import open_snapshot, view_snapshot
+from connector.values import quoted_text
+
+if TYPE_CHECKING:
+    from connector.project.definition import Sync
+    from connector.run import Means
+    from connector.state.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A row that is not in Pendo as it should be. `attempts` counts the runs in which it was refused."""
+
+    key: str
+    outcome: str
+    cause: str | None
+    attempts: int
+    first_reason: str | None
+    last_reason: str | None
+    first_run: str
+    last_run: str
+    payload: str | None
+
+
+def list_undelivered(sync: Sync, means: Means) -> list[Undelivered]:
+    """The rejected, quarantined, held and (events only) unsent rows, by key, as the last settled run left them."""
+    with view_snapshot(means.state_dir, sync.name) as snapshot:
+        rows = snapshot.connection.execute(
+            "SELECT key, outcome, cause, attempts, first_reason, last_reason, first_run, last_run, fragment "
+            "FROM state.undelivered ORDER BY key"
+        ).fetchall()
+    return [Undelivered(*row) for row in rows]
+
+
+def retry(sync: Sync, means: Means, *, key: str | None = None) -> int:
+    """How many rejected and quarantined rows are offered by the next run as if they had never been refused.
+
+    Raises BusyError while a run goes on, ConfigError for a key that is not among them.
+    """
+    which = "outcome IN ('rejected', 'quarantined')" + _of_key(key)
+    with open_snapshot(means.state_dir, sync.name) as snapshot:
+        recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
+        count = _count(snapshot, f"state.undelivered WHERE {which}")
+        _refuse_nothing(count, key, sync.name)
+        snapshot.connection.execute(
+            f"UPDATE state.undelivered SET outcome = 'rejected', attempts = 0, cause = NULL WHERE {which}"
+        )
+    return count
+
+
+def release(sync: Sync, means: Means, *, key: str | None = None, drop: bool = False) -> int:
+    """How many held and quarantined rows, and ids this sync had deleted, are let go.
+
+    They are offered by the next run; with `drop` they count as accepted and are not offered until they change.
+    Raises BusyError while a run goes on, ConfigError for a key that is not among them.
+    """
+    which = "outcome IN ('in_doubt', 'quarantined')" + _of_key(key)
+    gone = "true" + _of_key(key)
+    with open_snapshot(means.state_dir, sync.name) as snapshot:
+        recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
+        count = _count(snapshot, f"state.undelivered WHERE {which}")
+        deleted = _count(snapshot, f"state.deleted WHERE {gone}")
+        _refuse_nothing(count + deleted, key, sync.name)
+        with snapshot.transaction():
+            if drop:
+                for statement in _drop(which):
+                    snapshot.connection.execute(statement)
+            else:
+                snapshot.connection.execute(
+                    "UPDATE state.undelivered SET outcome = CASE outcome WHEN 'in_doubt' THEN 'not_attempted' "
+                    f"ELSE 'rejected' END, attempts = 0, cause = NULL WHERE {which}"
+                )
+                snapshot.connection.execute(f"DELETE FROM state.deleted WHERE {gone}")
+    return count + (0 if drop else deleted)
+
+
+def _drop(which: str) -> list[str]:
+    keys = f"SELECT key FROM state.undelivered WHERE {which}"
+    return [
+        f"""UPDATE state.accepted SET fp = u.fp FROM state.undelivered u
+            WHERE accepted.key = u.key AND u.key IN ({keys})""",
+        f"""INSERT INTO state.accepted SELECT key, id, CASE WHEN fragment IS NULL THEN fp END FROM state.undelivered
+            WHERE {which} AND key NOT IN (SELECT key FROM state.accepted)""",
+        f"DELETE FROM state.undelivered WHERE {which}",
+    ]
+
+
+def _of_key(key: str | None) -> str:
+    return "" if key is None else f" AND key = {quoted_text(key)}"
+
+
+def _count(snapshot: Snapshot, what: str) -> int:
+    found: Any = snapshot.one(f"SELECT count(*) FROM {what}")
+    return int(found)
+
+
+def _refuse_nothing(count: int, key: str | None, sync: str) -> None:
+    if count == 0 and key is not None:
+        raise ConfigError(
+            f"sync '{sync}' has no such row with the key '{key}'",
+            slug="unknown-row",
+            hint=f"`connector hold {sync}` lists the rows that were not delivered",
+        )

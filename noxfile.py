@@ -1,0 +1,102 @@
+"""The checks, as sessions: `python3 dev.py nox -l` lists them, `python3 dev.py nox -s types` runs one.
+
+`lint` and `types` use the environment that dev.py made; the others make their own, from the same lock files.
+
+`tests` runs on every supported Python that is found and skips the others. With pyenv, name all of them first:
+PYENV_VERSION=3.11.7:3.12.1:3.13.0 python3 dev.py nox -s tests
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.4"
+nox.options.sessions = ["lint", "types", "tests", "package"]
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+# The one tool outside the lock, since it writes the lock.
+UV = "uv==0.13.9"
+# What a wheel must carry besides the modules.
+DATA = (
+    "connector/py.typed",
+    "connector/sample_project/connector.yml",
+    "connector/sample_project/sandbox.yml",
+    "connector/sample_project/models/",
+    "connector/sample_project/sync_configs/",
+    "connector/sandbox/templates/",
+)
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """Format and lint; `-- --fix` mends what can be mended."""
+    fix = "--fix" in session.posargs
+    session.run(sys.executable, "-m", "ruff", "format", *([] if fix else ["--check"]))
+    session.run(sys.executable, "-m", "ruff", "check", *(["--fix"] if fix else []))
+
+
+@nox.session(python=False)
+def types(session: nox.Session) -> None:
+    """Types, strictly, of the package, its tests and the scripts."""
+    session.run(sys.executable, "-m", "mypy", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests on each supported Python; arguments after `--` go to pytest."""
+    _install_locked(session, "dev.lock")
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    session.run("pytest", *(session.posargs or ["-n", "auto"]))
+
+
+@nox.session(python=False)
+def build(session: nox.Session) -> None:
+    """The wheel and the source archive, in dist/."""
+    session.run(sys.executable, "-m", "hatchling", "build", "-d", "dist", env={"SOURCE_DATE_EPOCH": "1577836800"})
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel, installed where nothing else is: it holds its data files and its command starts."""
+    folder = Path(session.create_tmp()) / "wheel"
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    session.run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), external=True)
+    (wheel,) = folder.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    missing = [data for data in DATA if not any(name.startswith(data) for name in names)]
+    if missing:
+        session.error(f"{wheel.name} lacks {', '.join(missing)}")
+
+    _install_locked(session, "run.lock")
+    session.install("--no-deps", "--force-reinstall", str(wheel))
+    session.chdir(session.create_tmp())
+    session.run("connector", "--version")
+    session.run("connector", "schema", silent=True)
+    session.run("connector", "init", "new-project", "--help", silent=True)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """New lock files from pyproject.toml; `-- --upgrade` takes the newest versions.
+
+    Universal: one file for 3.11 to 3.13 on Linux, macOS and Windows. run.lock is dev.lock without the tools for
+    development, so that an environment made for `demo` grows into one for `test`.
+    """
+    session.install(UV)
+    line = ["uv", "pip", "compile", "--no-config", "--quiet", "--universal", "--python-version", PYTHONS[0]]
+    line += ["--generate-hashes", "--no-annotate", "--default-index", "https://pypi.org/simple", "--no-emit-index-url"]
+    line += ["--custom-compile-command", "python3 dev.py nox -s lock", "pyproject.toml"]
+    dev, run = "requirements/dev.lock", "requirements/run.lock"
+    session.run(*line, "--group", "dev", "--output-file", dev, *session.posargs)
+    session.run(*line, "--group", "build", "--constraints", dev, "--output-file", run, *session.posargs)
+
+
+def _install_locked(session: nox.Session, name: str) -> None:
+    session.install("--require-hashes", "--requirement", f"requirements/{name}")

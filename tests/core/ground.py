@@ -1,0 +1,154 @@
+"""A small bench for the middle of the connector: rows in, plan and outcomes out, with real DuckDB files."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from connector.compile import Projection, compile_sync
+from connector.plan import Ask, Plan, compare, stage
+from connector.ports import Cell, Change, Constant, Members, Outcome, Route, SendTime, ValueType
+from connector.settle import Settlement, settle
+from connector.state.snapshot import Snapshot, open_snapshot
+from connector.work import PlanWork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+UPSERTS = frozenset({Change.ADDED, Change.CHANGED})
+REMOVALS = frozenset({Change.REMOVED})
+NOW_MS = 1_770_000_000_000
+MATCH = Cell("match", "id", type=ValueType.ID, required=True)
+
+
+def cell(column: str, **more: Any) -> Cell:
+    return Cell(f"fields.custom.{column}", column, **more)
+
+
+def route(
+    name: str = "custom",
+    *columns: str,
+    changes: frozenset[Change] = UPSERTS,
+    rows: int = 500,
+    size: int = 1_000_000,
+    match: Cell = MATCH,
+) -> Route:
+    values = Members(tuple((column, cell(column)) for column in columns))
+    return Route(name, changes, Members((("visitorId", match), ("values", values))), rows, size)
+
+
+def delete_route() -> Route:
+    return Route("delete", REMOVALS, MATCH, 500, 1_000_000)
+
+
+def event_route(rows: int = 500) -> Route:
+    members = (
+        ("type", Constant("track")),
+        ("visitorId", Cell("visitor_id", "id", type=ValueType.ID, required=True)),
+        ("timestamp", SendTime()),
+        ("properties", Members((("v", Cell("properties.v", "v")),), drop_empty=True)),
+    )
+    return Route("track", frozenset({Change.ADDED}), Members(members), rows, 1_000_000, repeatable=False)
+
+
+def table(sql: str) -> pa.Table:
+    with closing(duckdb.connect(":memory:")) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.sql(sql).to_arrow_table()
+
+
+def values(*rows: tuple[Any, ...], columns: str = "id, v") -> pa.Table:
+    """A table of literal rows."""
+    names = [name.strip() for name in columns.split(",")]
+    return pa.table({name: [row[at] for row in rows] for at, name in enumerate(names)})
+
+
+def compiled(routes: Iterable[Route], model: pa.Table, *, key: tuple[str, ...] = ("id",)) -> Projection:
+    return compile_sync(tuple(routes), key, model.schema, at=lambda *_: "sync.yml:1:1", model="m")
+
+
+@dataclass
+class Ground:
+    """A sync's state in a folder. Each `compare` is what a run would plan; `finish` settles it."""
+
+    folder: Path
+    routes: tuple[Route, ...]
+    events: bool = False
+    max_attempts: int = 5
+    hold: bool = False
+    skip_first: bool = False
+    runs: int = 0
+    plans: list[Plan] = field(default_factory=list)
+
+    def open(self) -> Any:
+        return open_snapshot(self.folder, "s")
+
+    def compare(self, snapshot: Snapshot, model: pa.Table, **ask: Any) -> Plan:
+        self.runs += 1
+        asked = Ask(
+            f"run-{self.runs}",
+            events=self.events,
+            max_attempts=self.max_attempts,
+            hold_in_doubt=self.hold,
+            skip_first=self.skip_first,
+            **ask,
+        )
+        projection = compiled(self.routes, model)
+        stage(snapshot, model.to_reader(), projection, asked, NOW_MS)
+        plan = compare(snapshot, projection, self.routes, asked)
+        self.projection = projection
+        self.plans.append(plan)
+        return plan
+
+    def finish(self, snapshot: Snapshot, *ranges: tuple[Any, ...], stopped: bool = False) -> Settlement:
+        rows = self.folder / "rows" / f"run-{self.runs}.parquet"
+        return settle(snapshot, journal(*ranges), rows, NOW_MS, stopped=stopped)
+
+    def succeed(self, snapshot: Snapshot) -> Settlement:
+        count = sum(self.plans[-1].counts.planned.values())
+        return self.finish(snapshot, *((route.name, 0, count, "succeeded") for route in self.routes))
+
+    def run(self, model: pa.Table, *ranges: tuple[Any, ...], **ask: Any) -> tuple[Plan, Settlement]:
+        """One run in which everything succeeds, or what the ranges say."""
+        with self.open() as snapshot:
+            plan = self.compare(snapshot, model, **ask)
+            return plan, self.finish(snapshot, *ranges) if ranges else self.succeed(snapshot)
+
+    def work(self, snapshot: Snapshot, plan: Plan, **more: Any) -> PlanWork:
+        work = PlanWork(snapshot, plan, self.routes, self.projection.fragments, **more)
+        work.set_send_time(NOW_MS)
+        return work
+
+
+def journal(*ranges: tuple[Any, ...]) -> pa.Table:
+    """Ranges of (route, first, stop, outcome, reason, cause, call_id, attempts), the last four optional."""
+    full = [(*given, *(None, None, at + 1, 1)[len(given) - 4 :]) for at, given in enumerate(ranges)]
+    names = ("route", "first", "stop", "outcome", "reason", "cause", "call_id", "attempts")
+    kinds = (pa.string(), pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64())
+    return pa.table(
+        {
+            name: pa.array([row[at] for row in full], kind)
+            for at, (name, kind) in enumerate(zip(names, kinds, strict=True))
+        }
+    )
+
+
+def tally(settlement: Settlement) -> dict[str, dict[str, int]]:
+    """The outcomes that are not zero."""
+    return {
+        outcome.value: {change.value: count for change, count in settlement.outcomes[outcome].items() if count}
+        for outcome in Outcome
+        if any(settlement.outcomes[outcome].values())
+    }
+
+
+def bodies(work: PlanWork, **max_rows: int) -> Iterator[tuple[str, str]]:
+    """Route and joined JSON of every batch."""
+    while (batches := work.take(max_rows)) is not None:
+        for batch in batches:
+            yield batch.route.name, batch.fragments.joined().decode()
