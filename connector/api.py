@@ -9,13 +9,15 @@ with load_project("path/to/project") as project:
 from __future__ import annotations
 
 import difflib
+import tempfile
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self
 
-from connector.errors import ConfigError, ConfigErrors, Problem
+from connector.errors import BusyError, ConfigError, ConfigErrors, Problem
 from connector.progress import Progress, Silent
 from connector.state.clock import SystemClock
 
@@ -25,14 +27,18 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from connector.checking import Checked
     from connector.planning import PlanResult
     from connector.ports import Clock, Source
     from connector.project.definition import Definition, Model, Sync
+    from connector.rows import Reason
     from connector.run import Means, RunResult
     from connector.state.calls import Call
     from connector.state.history import History
     from connector.state.runs import Run
     from connector.undelivered import Undelivered
+
+_BUSY_PAUSE_S = 0.5
 
 
 def load_project(
@@ -57,6 +63,39 @@ def load_project(
         state_dir=None if state_dir is None else Path(state_dir),
     )
     return Project(definition, clock or SystemClock(), random or SystemRandom())
+
+
+def check_project(
+    root: str | Path = ".",
+    *,
+    state_dir: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    online: bool = False,
+) -> Checked:
+    """Everything that is wrong with the project in this folder: see `checking.check`. Changes and sends nothing.
+
+    Raises ConfigError where there is no project at all.
+    """
+    from connector.checking import check  # noqa: PLC0415 - start-up
+    from connector.project.load import Systems, survey  # noqa: PLC0415
+    from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
+
+    given = None if state_dir is None else Path(state_dir)
+    definition, problems = survey(Path(root), Systems(SOURCES, DESTINATIONS), environ=environ, state_dir=given)
+    with tempfile.TemporaryDirectory(prefix="connector-") as empty:
+        # A check must not make the state directory: the project may lie where nobody may write.
+        elsewhere = replace(definition, state_dir=Path(empty))
+        with Project(elsewhere, SystemClock(), SystemRandom()) as project:
+            return check(definition, problems, project.means(), online=online)
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """JSON Schema of connector.yml ("connector"), of a sync config ("sync") and of a model's settings ("model")."""
+    from connector.project.load import Systems  # noqa: PLC0415 - start-up
+    from connector.project.schema import json_schemas  # noqa: PLC0415
+    from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
+
+    return json_schemas(Systems(SOURCES, DESTINATIONS))
 
 
 class Project:
@@ -108,8 +147,8 @@ class Project:
         for name in self.syncs if names is None else names:
             sync = self.sync(name)
             try:
-                with closing(open_source(sync, self._means())) as source:
-                    prepare(sync, source, self._means()).destination.close()
+                with closing(open_source(sync, self.means())) as source:
+                    prepare(sync, source, self.means()).destination.close()
             except ConfigError as error:
                 problems += error.problems
         if problems:
@@ -128,7 +167,7 @@ class Project:
                 source.check()
             said.append((name, f"{entry.type}: logged in"))
         for name, destination in self.definition.destinations.items():
-            said.append((name, check_destination(destination, self._means())))
+            said.append((name, check_destination(destination, self.means())))
         return said
 
     def preview(self, model: str, *, limit: int = 10) -> pa.Table:
@@ -170,11 +209,11 @@ class Project:
         def before(key: str) -> Any:
             return last_accepted(state_dir, self.history, sync, key)
 
-        return plan_sync(found, options, self._means(), show=show, before=before)
+        return plan_sync(found, options, self.means(), show=show, before=before)
 
     # --- running ------------------------------------------------------------------------------------------------
 
-    def run(
+    def run(  # noqa: PLR0913 - each is an option of `connector run`
         self,
         sync: str,
         *,
@@ -183,18 +222,26 @@ class Project:
         row: str | None = None,
         limit: int | None = None,
         force: bool = False,
+        wait: bool = False,
         trigger: str = "python",
         progress: Progress | None = None,
     ) -> RunResult:
         """The finished run. A run that fails, is held or is cancelled is a result; `stop.set()` cancels it.
 
-        Raises ConfigErrors when the sync does not fit its model, BusyError while another run of it goes on,
-        StateError: nothing was sent then.
+        Raises ConfigErrors when the sync does not fit its model, BusyError while another run of it goes on (with `wait`
+        only when it was cancelled meanwhile), StateError: nothing was sent then.
         """
         from connector.run import Options, run_sync  # noqa: PLC0415 - start-up
 
+        found, watcher = self.sync(sync), progress or Silent()
         options = Options(full_resync, resend_events, row, limit, force, trigger)
-        return run_sync(self.sync(sync), options, self._means(progress))
+        while True:
+            try:
+                return run_sync(found, options, self.means(watcher))
+            except BusyError:
+                watcher.step("waiting", None)
+                if not wait or self.stop.wait(_BUSY_PAUSE_S):
+                    raise
 
     # --- looking back -------------------------------------------------------------------------------------------
 
@@ -216,6 +263,24 @@ class Project:
             self.definition.state_dir, self.history, self.resolve_run(run), key=key, outcome=outcome, limit=limit
         )
 
+    def reasons(self, run: str = "last") -> list[Reason]:
+        """Why rows of a run did not succeed, grouped, with their number and a few of their keys."""
+        from connector.rows import read_reasons  # noqa: PLC0415 - start-up
+
+        return read_reasons(self.definition.state_dir, self.resolve_run(run))
+
+    def calls_of(self, key: str, run: str = "last") -> tuple[Call, ...]:
+        """The API calls of a run that carried the row with this key, in the order they were made."""
+        from connector.rows import read_numbers  # noqa: PLC0415 - start-up
+        from connector.state.calls import CallFilter  # noqa: PLC0415
+
+        run_id = self.resolve_run(run)
+        found: dict[int, Call] = {}
+        for n in read_numbers(self.definition.state_dir, run_id, key):
+            carried = self.history.calls.list(run_id, CallFilter(rows=(n, n + 1)))
+            found |= {call.id: call for call in carried}
+        return tuple(found[call_id] for call_id in sorted(found))
+
     def calls(self, run: str = "last", **filters: Any) -> tuple[Call, ...]:
         """The API calls of a run in the order they were made; `filters` are those of `state.calls.Calls.list`."""
         return self.history.calls.list(self.resolve_run(run), **filters)
@@ -226,25 +291,25 @@ class Project:
         """How many rows the snapshot holds after it was forgotten, or after the present result was taken as sent."""
         from connector.mending import reset_sync  # noqa: PLC0415 - start-up
 
-        return reset_sync(self.sync(sync), self._means(), baseline=baseline)
+        return reset_sync(self.sync(sync), self.means(), baseline=baseline)
 
     def undelivered(self, sync: str) -> list[Undelivered]:
         """The rows that are rejected, quarantined or held now, with their reasons."""
         from connector.undelivered import list_undelivered  # noqa: PLC0415 - start-up
 
-        return list_undelivered(self.sync(sync), self._means())
+        return list_undelivered(self.sync(sync), self.means())
 
     def retry(self, sync: str, *, key: str | None = None) -> int:
         """How many rejected and quarantined rows start again with no attempt counted against them."""
         from connector.undelivered import retry  # noqa: PLC0415 - start-up
 
-        return retry(self.sync(sync), self._means(), key=key)
+        return retry(self.sync(sync), self.means(), key=key)
 
     def release(self, sync: str, *, key: str | None = None, drop: bool = False) -> int:
         """How many held and quarantined rows the next run offers again, or with `drop` counts as sent for ever."""
         from connector.undelivered import release  # noqa: PLC0415 - start-up
 
-        return release(self.sync(sync), self._means(), key=key, drop=drop)
+        return release(self.sync(sync), self.means(), key=key, drop=drop)
 
     def close(self) -> None:
         """Nothing, after closing the history."""
@@ -264,7 +329,8 @@ class Project:
         entry = self.definition.sources[name]
         return SOURCES[entry.type].open(entry.settings, self.definition.root)
 
-    def _means(self, progress: Progress | None = None) -> Means:
+    def means(self, progress: Progress | None = None) -> Means:
+        """What a run of this project works with."""
         from connector.run import Means  # noqa: PLC0415 - start-up
         from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
 

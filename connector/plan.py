@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from connector.ports import Route
     from connector.state.snapshot import Snapshot
 
+SORTED_ROWS = 100_000  # a span of fewer rows is sorted on its way; larger ones nearly always arrive in order
 LANES = ("send", "alone", "removed", "settled")
 
 
@@ -271,40 +272,51 @@ def _settled(snapshot: Snapshot) -> dict[Outcome, dict[Change, int]]:
 def _number(snapshot: Snapshot, projection: Projection) -> tuple[Span, ...]:
     """The spans, after writing `state.plan` span by span, so that a number's place says its lane and change."""
     connection = snapshot.connection
-    names = [value.name for value in projection.values]
-    listed = "".join(f", s.{name}" for name in names)
-    connection.execute("DROP TABLE IF EXISTS state.plan; DROP TABLE IF EXISTS state.span")
-    connection.execute(
-        "CREATE TABLE state.plan AS SELECT 0::BIGINT AS n, s.key, s.id, ''::VARCHAR AS change, s.fp, s.problem, "
-        f"''::VARCHAR AS outcome, ''::VARCHAR AS reason, ''::VARCHAR AS fragment{listed} FROM staged s LIMIT 0"
-    )
-    sizes = connection.execute(
-        "SELECT lane, change, count(*) FROM compared WHERE lane IS NOT NULL GROUP BY ALL"
-    ).fetchall()
+    sizes = connection.execute("SELECT lane, change, count(*) FROM compared WHERE lane IS NOT NULL GROUP BY ALL")
     order = {(lane, change): at for at, (lane, change) in enumerate((lane, c) for lane in LANES for c in Change)}
     spans: list[Span] = []
-    total = int(snapshot.one("SELECT count(*) FROM staged"))
-    for lane, change, size in sorted(sizes, key=lambda row: order[row[0], Change(row[1])]):
+    for lane, change, size in sorted(sizes.fetchall(), key=lambda row: order[row[0], Change(row[1])]):
         first = spans[-1].stop if spans else 0
-        # Every row of the model, as on a first run: no join, and the rows stay in their order by themselves.
-        rows = (
-            f"SELECT s.*, NULL AS outcome, NULL AS reason, NULL AS fragment, '{change}' AS change FROM staged s"
-            if size == total and lane == "send" and not _any_kept(snapshot)
-            else "SELECT s.* EXCLUDE (key, id), c.key, c.id, c.outcome, c.reason, c.fragment, c.change FROM compared c "
-            f"LEFT JOIN staged s ON s.rowid = c.row WHERE c.lane = '{lane}' AND c.change = '{change}' "
-            "ORDER BY c.row NULLS LAST, c.key"
-        )
-        connection.execute(
-            f"INSERT INTO state.plan SELECT {first} + row_number() OVER () - 1, key, id, change, fp, problem, "
-            f"outcome, reason, fragment{''.join(', ' + name for name in names)} FROM ({rows}) AS s"
-        )
         spans.append(Span(lane, Change(change), first, first + size))
+    names = "".join(f", {value.name}" for value in projection.values)
+    connection.execute("DROP TABLE IF EXISTS state.plan; DROP TABLE IF EXISTS state.span")
+    connection.execute(_plan_table(snapshot, projection))
     connection.execute("CREATE TABLE state.span (lane VARCHAR, change VARCHAR, first BIGINT, stop BIGINT)")
     for span in spans:
+        connection.execute(_numbered(span, names))
         row = [span.lane, span.change.value, span.first, span.stop]
         connection.execute("INSERT INTO state.span VALUES (?, ?, ?, ?)", row)
+    # A join may hand on its rows in any order, and batches are read in the order of the numbers. (Inside a transaction
+    # the row ids of a new table start anywhere.)
+    if snapshot.one("SELECT count(*) FROM state.plan WHERE n <> rowid - (SELECT min(rowid) FROM state.plan)"):
+        connection.execute("CREATE OR REPLACE TABLE state.plan AS SELECT * FROM state.plan ORDER BY n")
     return tuple(spans)
 
 
-def _any_kept(snapshot: Snapshot) -> bool:
-    return bool(snapshot.one("SELECT count(*) > 0 FROM compared WHERE row IS NULL AND change = 'added'"))
+def _plan_table(snapshot: Snapshot, projection: Projection) -> str:
+    """SQL that makes the empty table.
+
+    It names its columns: rows put into a table that the same transaction made by CREATE TABLE ... AS SELECT ... LIMIT 0
+    are lost when there are more than a row group of them (DuckDB 2.0.0).
+    """
+    staged = snapshot.connection.execute("SELECT * FROM staged LIMIT 0").description or []
+    types = {column[0]: str(column[1]) for column in staged}
+    values = "".join(f", {value.name} {types[value.name]}" for value in projection.values)
+    return (
+        "CREATE TABLE state.plan (n BIGINT, key VARCHAR, id VARCHAR, change VARCHAR, fp UHUGEINT, problem VARCHAR, "
+        f"outcome VARCHAR, reason VARCHAR, fragment VARCHAR{values})"
+    )
+
+
+def _numbered(span: Span, names: str) -> str:
+    """SQL that adds one span to the plan: numbered in the order of the model's result, kept rows behind."""
+    chosen = f"lane = '{span.lane}' AND change = '{span.change}'"
+    number = f"{span.first} + row_number() OVER (ORDER BY row NULLS LAST, key) - 1"
+    numbers = (
+        f"SELECT {number} AS n, row AS at_row, key, id, change, outcome, reason, fragment FROM compared WHERE {chosen}"
+    )
+    order = "ORDER BY n" if span.stop - span.first < SORTED_ROWS else ""
+    return f"""
+    INSERT INTO state.plan
+    SELECT n, c.key, c.id, change, fp, problem, outcome, reason, fragment{names}
+    FROM ({numbers}) c LEFT JOIN (SELECT rowid AS row, * EXCLUDE (key, id) FROM staged) s ON s.row = c.at_row {order}"""

@@ -39,12 +39,13 @@ def recover(snapshot: Snapshot, sync: str, history: History, state_dir: Path, no
             Finish(
                 status="interrupted",
                 error=Problem(
-                    f"the process of this run (PID {run.pid} on {run.host}) ended before the run did",
+                    f"process {run.pid} on {run.host} ended before it could settle this run",
                     "interrupted",
                     hint="its rows were settled from its journal; those in doubt are offered again",
                 ),
                 rows=known["rows"] if known else None,
                 outcomes=known["outcomes"] if known else None,
+                requests={"sent": history.calls.count(run.run_id), "retried": 0, "split": 0},
             ),
         )
         history.forget(run.run_id)

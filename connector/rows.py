@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -65,6 +66,44 @@ def last_accepted(state_dir: Path, history: History, sync: str, key: str, *, run
         for row in read_rows(state_dir, history, run.run_id, key=key, outcome="succeeded"):
             return row["payload"]
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Rows of a run that share an outcome and a kind of reason. `reason` is that of one of them, `keys` are a few."""
+
+    outcome: str
+    reason: str | None
+    rows: int
+    keys: tuple[str, ...]
+
+
+def read_reasons(state_dir: Path, run_id: str, *, keys: int = 3) -> list[Reason]:
+    """Why rows of a run did not succeed, the most frequent first.
+
+    Reasons that differ in quoted values and numbers only are one kind. Nothing is read row by row.
+    """
+    path = rows_path(state_dir, run_id)
+    if not path.exists():
+        return []
+    # A quote opens a value after a space, an equals sign or a bracket: the one in "isn't" does not.
+    signature = r"""regexp_replace(coalesce(reason, ''), '(^|[\s=(\[:])(''[^'']*''|"[^"]*")|\d+', '\1…', 'g')"""
+    sql = f"""
+        SELECT outcome, min_by(reason, n), count(*), list(key ORDER BY n)[:{int(keys)}] FROM read_parquet(?)
+        WHERE outcome <> 'succeeded' GROUP BY outcome, {signature} ORDER BY count(*) DESC, min(n)"""
+    with duckdb.connect(":memory:") as connection:
+        found = connection.execute(sql, [str(path)]).fetchall()
+    return [Reason(outcome, reason, rows, tuple(some)) for outcome, reason, rows, some in found]
+
+
+def read_numbers(state_dir: Path, run_id: str, key: str) -> list[int]:
+    """The plan's numbers of the rows with this key in a run: what its calls say they carried."""
+    path = rows_path(state_dir, run_id)
+    if not path.exists():
+        return []
+    with duckdb.connect(":memory:") as connection:
+        found = connection.execute("SELECT n FROM read_parquet(?) WHERE key = ? ORDER BY n", [str(path), key])
+        return [n for (n,) in found.fetchall()]
 
 
 class _Bodies:

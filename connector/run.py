@@ -104,9 +104,10 @@ class Prepared:
 
 @dataclass(slots=True)
 class _Ending:
-    """What is known of a run so far, for the history."""
+    """What is known of a run so far, for the history. `begun`: a request may have gone out."""
 
     status: str = "failed"
+    begun: bool = False
     rows: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(_ROW_COUNTS, 0))
     outcomes: Mapping[str, Mapping[str, int]] = field(
         default_factory=lambda: {outcome.value: dict.fromkeys(map(str, Change), 0) for outcome in Outcome}
@@ -118,8 +119,9 @@ class _Ending:
 def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
     """The finished run. A run that fails, is held or is cancelled is a result, too.
 
-    Raises BusyError when another process runs this sync, ConfigErrors when the sync does not fit its model, StateError
-    when the state cannot be read: nothing was sent then, and there is no run.
+    Raises BusyError when another process runs this sync, ConfigErrors when the sync does not fit its model, SourceError
+    when the warehouse does not answer: nothing was sent then, and there is no run. Raises StateError when the state
+    cannot be read or written; a run that had begun to send is settled by the next one.
     """
     refuse_wrong_options(sync, options)
     with open_snapshot(means.state_dir, sync.name) as snapshot, closing(open_source(sync, means)) as source:
@@ -132,10 +134,14 @@ def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
             with closing(prepared.destination):
                 _steps(sync, options, means, snapshot, source, prepared, run_id, ending)
         except ConnectorError as error:
+            if ending.begun:
+                # Requests went out: plan and journal stay as they are, and the next run settles this one from them.
+                raise
             ending.error = error
             ending.status = "cancelled" if means.stop.is_set() and isinstance(error, SourceError) else "failed"
             if snapshot.has_plan():
                 discard(snapshot)
+        ending.requests["sent"] = means.history.calls.count(run_id)
         means.history.runs.finish(run_id, _finish(ending))
         means.history.forget(run_id)
         cancelled = ending.status == "cancelled"
@@ -280,6 +286,7 @@ def _deliver(
         sync.destination.name, max_requests_per_second=settings.max_requests_per_second, stop=means.stop
     )
     journal = means.history.journal(run_id, secrets=destination.secrets)
+    ending.begun = True
     policy = policy_of(sync)
     try:
         converse(
@@ -309,7 +316,7 @@ def _deliver(
         progress=means.progress.rows,
     )
     journal.flush()
-    ending.requests = {"sent": delivered.sent, "retried": delivered.retried, "split": delivered.split}
+    ending.requests |= {"retried": delivered.retried, "split": delivered.split}
     ending.error = delivered.fault
     for name, value in delivered.learned.items():
         means.history.learned.put(sync.destination.name, name, value, f"found by run {run_id}")

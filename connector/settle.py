@@ -46,7 +46,8 @@ def settle(
     """The counts by outcome and change, after folding the plan that stands in the file into the snapshot.
 
     `journal` has the columns route, first, stop, outcome (NULL: in doubt), reason, cause, call_id, attempts. Writes
-    the row outcomes to `rows_path` (Parquet), where one is given. `stopped`: the run did not get to its end, so it is no baseline.
+    the row outcomes to `rows_path` (Parquet), where one is given. `stopped`: the run did not get to its end, so the
+    next one is still a first run where this one was.
     """
     connection = snapshot.connection
     info = PlanInfo(**snapshot.info("plan"))

@@ -23,12 +23,14 @@ CommandT = TypeVar("CommandT", bound=click.Command)
 class Invocation:
     """The folder of the project, where its state is, and where output goes.
 
-    `state_dir` is None until it is given or known from the project. `exit_code` is what the command ends with.
+    `state_dir` is None until it is given or known from the project. `given` are the two options as they were typed.
+    `exit_code` is what the command ends with.
     """
 
     root: Path = Path()
     state_dir: Path | None = None
     screen: Screen = field(default_factory=Screen)
+    given: dict[str, str] = field(default_factory=dict)
     exit_code: int = 0
 
     @contextmanager
@@ -46,13 +48,8 @@ class Invocation:
         """A command that works from here and now, on this project and its state: for the hints below a result."""
         from shlex import quote  # noqa: PLC0415 - rarely needed
 
-        words = ["connector"]
-        context = click.get_current_context(silent=True)
-        given = context.find_root().meta if context is not None else {}
-        for name in ("project", "state-dir"):
-            if f"connector.{name}" in given:
-                words.append(f"--{name} {quote(given[f'connector.{name}'])}")
-        return " ".join([*words, rest])
+        words = [f"--{name} {quote(value)}" for name, value in self.given.items()]
+        return " ".join(["connector", *words, rest])
 
 
 def current() -> Invocation:
@@ -103,13 +100,13 @@ def _options() -> list[click.Parameter]:
 def _project(context: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         context.ensure_object(Invocation).root = Path(value)
-        context.find_root().meta["connector.project"] = value
+        context.ensure_object(Invocation).given["project"] = value
 
 
 def _state_dir(context: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         context.ensure_object(Invocation).state_dir = Path(value)
-        context.find_root().meta["connector.state-dir"] = value
+        context.ensure_object(Invocation).given["state-dir"] = value
 
 
 def _json(context: click.Context, _: click.Parameter, value: Any) -> None:

@@ -8,6 +8,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
+from connector.errors import ConnectorError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -16,8 +20,10 @@ CANCELLED = 130
 
 
 @contextmanager
-def stopping(stop: threading.Event, say: Callable[[], None]) -> Iterator[None]:
-    """Nothing; inside it, the first signal calls `say` and sets `stop`, and the second ends the process.
+def stopping(stop: threading.Event, say: Callable[[], None] | None = None, *, abort: bool = False) -> Iterator[None]:
+    """Nothing; inside it, the first signal sets `stop` and calls `say`, and the second ends the process.
+
+    With `abort`, an error that comes after the first signal is the end of what was stopped: click.Abort.
 
     A thread does this, woken through a pipe: Python runs signal handlers in the main thread only, and only when that
     is not busy in DuckDB, and a handler may not take the locks that an event and a terminal need.
@@ -30,7 +36,8 @@ def stopping(stop: threading.Event, say: Callable[[], None]) -> Iterator[None]:
             if stop.is_set():
                 os._exit(CANCELLED)
             stop.set()
-            say()
+            if say is not None:
+                say()
 
     before = {number: signal.signal(number, _left_to_the_thread) for number in SIGNALS}
     wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -38,6 +45,10 @@ def stopping(stop: threading.Event, say: Callable[[], None]) -> Iterator[None]:
     watcher.start()
     try:
         yield
+    except ConnectorError:
+        if abort and stop.is_set():
+            raise click.Abort from None
+        raise
     finally:
         signal.set_wakeup_fd(wakeup)
         for number, handler in before.items():

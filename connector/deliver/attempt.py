@@ -123,10 +123,7 @@ class Attempts:
                 self._limiter.slow_down(after_s if bearable else None)
             case Unknown():
                 answer.in_doubt = True
-            case Refused():
-                # The same request was refused before it could be applied: an earlier attempt fared no better.
-                answer.in_doubt = False
-            case TryAgain() | Fault():
+            case TryAgain() | Refused() | Fault():
                 pass
             case _:
                 assert_never(verdict)

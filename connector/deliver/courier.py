@@ -24,40 +24,45 @@ class Part:
     """Rows to be sent in one request.
 
     `parent`: the refused call whose part they are, None for rows that come straight from the plan. `carried`: the
-    requests that have carried them so far.
+    requests that have carried them so far. `in_doubt`: one of those may have been applied.
     """
 
     batch: Batch
     parent: int | None = None
     carried: int = 0
+    in_doubt: bool = False
 
     def piece(self, start: int, stop: int) -> Part:
         """The rows from offset `start` up to `stop`, with the same past."""
-        return Part(self.batch.part(start, stop), self.parent, self.carried)
+        return Part(self.batch.part(start, stop), self.parent, self.carried, self.in_doubt)
+
+    def after(self, answer: Answer) -> Part:
+        """The same rows, as a part of the request that was answered."""
+        in_doubt = self.in_doubt or answer.in_doubt
+        return Part(self.batch, answer.call_id, self.carried + answer.attempts, in_doubt)
+
+    def rejected(self, reason: str, cause: str) -> Settled:
+        """All its rows, rejected by its parent.
+
+        They are in doubt where an earlier attempt may have been applied: what was taken once is often refused the
+        second time (an id that is queued for deletion, say).
+        """
+        outcome = Outcome.IN_DOUBT if self.in_doubt else Outcome.REJECTED
+        return alike(self.batch, outcome, reason, self.parent, self.carried, cause)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A part that was refused, its rows and its call not settled yet."""
+    """A part that was refused, its rows and its call not settled yet. The call is the part's parent."""
 
     part: Part
     verdict: Refused
-    call_id: int
-    carried: int
-
-    def piece(self, start: int, stop: int) -> Part:
-        """The rows from offset `start` up to `stop`, as a part of the refused call."""
-        return Part(self.part.batch.part(start, stop), self.call_id, self.carried)
 
     def halves(self) -> list[Part]:
         """The rows in two parts, the second one the smaller by one where they are odd."""
         rows = len(self.part.batch)
         middle = (rows + 1) // 2
-        return [self.piece(0, middle), self.piece(middle, rows)]
-
-    def rejected(self, reason: str, cause: str) -> Settled:
-        """All its rows, rejected."""
-        return alike(self.part.batch, Outcome.REJECTED, reason, self.call_id, self.carried, cause)
+        return [self.part.piece(0, middle), self.part.piece(middle, rows)]
 
 
 class Courier:
@@ -84,9 +89,8 @@ class Courier:
     def offer(self, part: Part) -> Refusal | None:
         """None when all rows are settled, else the refusal that leaves them open."""
         answer = self.send(self._destination.build(part.batch), part)
-        verdict, call_id = answer.verdict, answer.call_id
-        if isinstance(verdict, Refused) and call_id is not None:
-            return Refusal(part, verdict, call_id, part.carried + answer.attempts)
+        if isinstance(answer.verdict, Refused):
+            return Refusal(part.after(answer), answer.verdict)
         self.close(part, answer)
         return None
 
@@ -96,14 +100,14 @@ class Courier:
 
     def close(self, part: Part, answer: Answer) -> None:
         """Nothing, after settling all rows of `part` as the answer says, a refusal as one of each row."""
-        verdict, call_id, carried = answer.verdict, answer.call_id, part.carried + answer.attempts
+        verdict, call_id = answer.verdict, answer.call_id
         match verdict:
             case Judged():
                 self._watch.accepted()
-                self.settle(call_id, "judged", verdict.note, judged(part.batch, verdict, call_id, carried))
+                settled = judged(part.batch, verdict, call_id, part.carried + answer.attempts)
+                self.settle(call_id, "judged", verdict.note, settled)
             case Refused():
-                settled = alike(part.batch, Outcome.REJECTED, verdict.reason, call_id, carried, "row")
-                self.settle(call_id, "refused", verdict.reason, [settled])
+                self.settle(call_id, "refused", verdict.reason, [part.after(answer).rejected(verdict.reason, "row")])
             case TryAgain() | Unknown() | Fault() | None:
                 self.give_up(part, answer)
             case _:
@@ -111,12 +115,12 @@ class Courier:
 
     def give_up(self, part: Part, answer: Answer) -> None:
         """Nothing, after settling rows of which no reply said what became of them."""
-        verdict, carried = answer.verdict, part.carried + answer.attempts
+        verdict = answer.verdict
         outcome, cause = Outcome.NOT_ATTEMPTED, None
         reason = STOPPED if verdict is None else reason_of(verdict) or ""
         if answer.exhausted:
             reason = f"{reason} ({given_up_after(answer.attempts)})"
-        if answer.in_doubt:
+        if answer.in_doubt or part.in_doubt:
             outcome = Outcome.IN_DOUBT
         elif answer.exhausted:
             cause = "transient"
@@ -126,7 +130,7 @@ class Courier:
             answer.call_id if answer.open else None,
             "not_attempted" if verdict is None else verdict_name(verdict),
             reason,
-            [alike(part.batch, outcome, reason, call_id, carried, cause)],
+            [alike(part.batch, outcome, reason, call_id, part.carried + answer.attempts, cause)],
         )
         answer.open = False
         if isinstance(verdict, Fault):

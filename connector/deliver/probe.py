@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.deliver.attempt import reason_of, verdict_name
-from connector.deliver.courier import Part
 from connector.ports import Judged, ProbeAnswer, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from connector.deliver.courier import Courier
+    from connector.deliver.courier import Courier, Part
     from connector.deliver.watch import Watch
     from connector.ports import Destination, Request, Verdict
 
     Calls = Generator[Request, Verdict, ProbeAnswer]
 
 PROBES = 3
-"""Probes of one refused batch at most: one whose own row is bad may tell nothing, three such in a row are the batch."""
+"""Probes of one refused batch at most: one that has a bad row tells nothing, three such are a bad batch."""
 
 
 class Prober:
@@ -49,19 +48,19 @@ class Prober:
         return part
 
     def _ask(self, row: Part, calls: Calls, request: Request) -> bool:
-        """True when the probe told nothing but that its own row is bad. The row is settled."""
+        """True when the probe told nothing, or only that its own row is bad. The row is settled."""
         while True:
             answer = self._courier.send(request, row)
             verdict = answer.verdict
             if not isinstance(verdict, (Judged, Refused)):
                 calls.close()
                 self._courier.close(row, answer)
-                return False
+                return True
             told = _next(calls, verdict)
             if isinstance(told, ProbeAnswer):
                 break
             self._courier.settle(answer.call_id, verdict_name(verdict), reason_of(verdict))
-            request, row = told, Part(row.batch, answer.call_id, row.carried + answer.attempts)
+            request, row = told, row.after(answer)
         answer.verdict = told.first_row if isinstance(told.first_row, (Judged, Refused)) else verdict
         self._courier.close(row, answer)
         self._watch.learn(told.learned, self._destination.limits())

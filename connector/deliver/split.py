@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 from connector.deliver.courier import Courier, Part, Refusal
 from connector.deliver.probe import Prober
-from connector.deliver.sheet import alike
-from connector.ports import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from connector.deliver.attempt import Means
     from connector.deliver.watch import Watch
-    from connector.ports import Batch, Settled
+    from connector.ports import Batch
 
 _VARYING = re.compile(r"[\w.:-]*\d[\w.:-]*")
 
@@ -53,56 +51,53 @@ class Splitter:
 
     def _resolve(self, refusal: Refusal) -> list[Part]:
         """The parts of a refused batch that are to be sent like batches; all its other rows are settled."""
-        if refusal.verdict.too_large or refusal.verdict.culprits or len(refusal.part.batch) == 1:
+        part, verdict = refusal.part, refusal.verdict
+        if verdict.too_large or verdict.culprits or len(part.batch) == 1:
             return self._settle_what_is_clear(refusal)
-        call_id, reason = refusal.call_id, refusal.verdict.reason
-        self._courier.settle(call_id, "refused", reason)
-        rest = self._prober.probe(refusal.piece(0, len(refusal.part.batch)))
+        self._courier.settle(part.parent, "refused", verdict.reason)
+        rest = self._prober.probe(part)
         rows = len(rest.batch)
         if self._watch.taught_rows(rest.batch.route.name, rows) < rows:
             return [rest]  # the destination takes fewer rows a request than we sent: no row is to blame
         if not self._policy.split_retries:
-            self._courier.settle(None, "refused", reason, [_rejected(rest, reason)])
+            self._courier.settle(None, "refused", verdict.reason, [rest.rejected(verdict.reason, "batch")])
             return []
         if rows == 1:
             return [rest]
-        self._bisect(Refusal(rest, refusal.verdict, call_id, rest.carried))
+        self._bisect(Refusal(rest, verdict))
         return []
 
     def _settle_what_is_clear(self, refusal: Refusal) -> list[Part]:
         """The parts that are left when the rows to blame are settled; two halves when none is to blame."""
-        call_id, verdict, batch = refusal.call_id, refusal.verdict, refusal.part.batch
-        rows = len(batch)
-        if rows == 1:
-            reason = verdict.culprits.get(0, verdict.reason)
-            self._courier.settle(call_id, "refused", verdict.reason, [refusal.rejected(reason, "row")])
-            return []
-        if verdict.too_large:
-            self._watch.shrink(batch.route.name, (rows + 1) // 2)
+        part, verdict = refusal.part, refusal.verdict
+        rows = len(part.batch)
         culprits = {at: reason for at, reason in verdict.culprits.items() if 0 <= at < rows}
-        if verdict.too_large or not culprits:
-            self._courier.settle(call_id, "refused", verdict.reason)
+        if rows == 1:
+            culprits = culprits or {0: verdict.reason}
+        elif verdict.too_large:
+            self._watch.shrink(part.batch.route.name, (rows + 1) // 2)
+        if not culprits or (verdict.too_large and rows > 1):
+            self._courier.settle(part.parent, "refused", verdict.reason)
             return refusal.halves()
-        settled = [
-            alike(batch.part(at, at + 1), Outcome.REJECTED, culprits[at], call_id, refusal.carried, "row")
-            for at in sorted(culprits)
-        ]
-        rest = list(_without([refusal.piece(0, rows)], {batch.first + at for at in culprits}))
+        settled = [part.piece(at, at + 1).rejected(culprits[at], "row") for at in sorted(culprits)]
+        rest = list(_without([part], {part.batch.first + at for at in culprits}))
         if not self._policy.split_retries:
-            settled += [_rejected(part, verdict.reason) for part in rest]
+            settled += [left.rejected(verdict.reason, "batch") for left in rest]
             rest = []
-        self._courier.settle(call_id, "refused", verdict.reason, settled)
+        self._courier.settle(part.parent, "refused", verdict.reason, settled)
         return rest
 
     def _bisect(self, refusal: Refusal) -> None:
         """Nothing, when every row of a refused part is settled, breadth first."""
         reason = refusal.verdict.reason
-        first_two = [self._search(half, reason) for half in refusal.halves()]
         waiting: deque[Part] = deque()
-        for refused in first_two:
+        causes: list[str | None] = []
+        for half in refusal.halves():
+            refused = self._search(half, reason)
+            causes.append(_common_cause(refused))
             if refused is not None:
                 waiting.extend(self._settle_what_is_clear(refused))
-        left, right = map(_common_cause, first_two)
+        left, right = causes
         if left is not None and right is not None and signature(left) == signature(right):
             waiting = self._sample(waiting, left)
         while waiting:
@@ -115,7 +110,7 @@ class Splitter:
         if self._watch.may_search():
             return self._courier.offer(part)
         over = f"{reason} (the search for the bad rows ended after {self._policy.max_split_requests} requests)"
-        self._courier.settle(None, "refused", over, [_rejected(part, over)])
+        self._courier.settle(None, "refused", over, [part.rejected(over, "batch")])
         return None
 
     def _sample(self, parts: deque[Part], reason: str) -> deque[Part]:
@@ -131,7 +126,7 @@ class Splitter:
             refusal = self._search(single, reason)
             if refusal is None:
                 break
-            self._courier.settle(refusal.call_id, "refused", refusal.verdict.reason)
+            self._courier.settle(refusal.part.parent, "refused", refusal.verdict.reason)
             refused.append(refusal)
             if signature(refusal.verdict.reason) != signature(reason):
                 break
@@ -140,23 +135,18 @@ class Splitter:
             signature(refusal.verdict.reason) == signature(reason) for refusal in refused
         )
         if not is_whole:
-            settled = [refusal.rejected(refusal.verdict.reason, "row") for refusal in refused]
+            settled = [refusal.part.rejected(refusal.verdict.reason, "row") for refusal in refused]
             self._courier.settle(None, "refused", reason, settled)
             return rest
         cause, said = "row", reason
         if rest:
             cause, said = "batch", f"every one of {len(refused)} sampled rows was refused with: {reason}"
-        settled = [refusal.rejected(said, cause) for refusal in refused]
-        settled += [_rejected(part, said) for part in rest]
+        settled = [refusal.part.rejected(said, cause) for refusal in refused]
+        settled += [part.rejected(said, cause) for part in rest]
         if settled:
             self._courier.settle(None, "refused", said, settled)
         self._watch.refused_as_a_whole(reason, signature(reason))
         return deque()
-
-
-def _rejected(part: Part, reason: str) -> Settled:
-    """All rows of a part of a refused call, rejected without having been sent alone."""
-    return alike(part.batch, Outcome.REJECTED, reason, part.parent, part.carried, "batch")
 
 
 def _common_cause(refusal: Refusal | None) -> str | None:

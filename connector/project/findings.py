@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from connector.errors import ConfigErrors, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # A shorter value is also a piece of ordinary words; our own sentences never hold one, see `Document.shown`.
 TELLING = 6
@@ -52,14 +52,17 @@ class Findings:
         """The warnings, in the order of the files."""
         return self._told(self._warnings)
 
+    def errors(self) -> tuple[Problem, ...]:
+        """The errors, in the order of the files."""
+        return self._told(self._errors)
+
     def stop_if_any(self) -> None:
         """Nothing when no error was found; otherwise raises ConfigErrors with all, in the order of the files."""
         if self._errors:
-            raise ConfigErrors(self._told(self._errors))
+            raise ConfigErrors(self.errors())
 
     def _told(self, problems: list[Problem]) -> tuple[Problem, ...]:
-        once = dict.fromkeys(sorted(problems, key=_order))
-        return tuple(self._without_values(problem) for problem in once)
+        return tuple(self._without_values(problem) for problem in in_file_order(problems))
 
     def _without_values(self, problem: Problem) -> Problem:
         shortest = 1 if problem in self._foreign else TELLING
@@ -82,6 +85,11 @@ def _whole(spelling: str) -> str:
     # A short value is hidden where it stands as a word: "1" is no reason to take the 1 out of "10".
     escaped = re.escape(spelling)
     return escaped if len(spelling) >= TELLING else rf"(?<!\w){escaped}(?!\w)"
+
+
+def in_file_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems in the order of the files, each once."""
+    return tuple(dict.fromkeys(sorted(problems, key=_order)))
 
 
 def _order(problem: Problem) -> tuple[int, str, int, int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from connector.errors import ConfigError
+from connector.errors import ConfigError, ConfigErrors
 from connector.project.definition import Definition, DestinationEntry, SourceEntry
 from connector.project.environment import Environment, read_env
 from connector.project.findings import Findings
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from connector.errors import Problem
     from connector.ports import DestinationSystem, SourceSystem
     from connector.project.definition import Model, Sync
     from connector.project.places import Document
@@ -66,19 +66,36 @@ def load(
     CONNECTOR_STATE_DIR, else `state: dir:` of connector.yml, else `.connector`; all but the first relative to `root`.
     Raises ConfigErrors with every problem of every file, in the order of the files.
     """
+    definition, problems = survey(root, systems, environ=environ, state_dir=state_dir)
+    if problems:
+        raise ConfigErrors(problems)
+    return definition
+
+
+def survey(
+    root: Path,
+    systems: Systems,
+    *,
+    environ: Mapping[str, str] | None = None,
+    state_dir: Path | None = None,
+) -> tuple[Definition, tuple[Problem, ...]]:
+    """The project as far as it can be read, and every problem of every file: what `load` raises.
+
+    A model or a sync with a problem of its own is left out. Raises ConfigError where there is no project at all.
+    """
     root = root.absolute()
-    if not (root / PROJECT_FILE).is_file():
+    if not _is_file(root / PROJECT_FILE):
         message = f"there is no {PROJECT_FILE} in {root}"
-        raise ConfigError(
-            message, slug="no-project", hint="give the folder with --project, or make one: connector init"
-        )
+        hint = "give the folder with --project, or make one: connector init"
+        if _is_file(root / "connector.yaml"):
+            hint = f"rename connector.yaml to {PROJECT_FILE}"
+        raise ConfigError(message, slug="no-project", hint=hint)
     findings = Findings()
     variables = _env_file(root, findings) | dict(os.environ if environ is None else environ)
     with Grammar() as grammar:
         loading = _Loading(root, systems, Reading(Environment(variables, findings), grammar, findings))
         definition = loading.definition(state_dir, variables.get(STATE_VARIABLE))
-    findings.stop_if_any()
-    return definition
+    return definition, findings.errors()
 
 
 class _Loading:
@@ -216,18 +233,19 @@ class _Loading:
             if path.suffix.lower() in suffixes:
                 message = f"this file is not read: only files directly in {folder}/ are"
                 self._findings.warning(message, "ignored-file", _shown(path, self._root), f"move it to {folder}/")
-        paths = [p for p in inside if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()]
-        names = Counter(path.stem for path in paths)
-        for number, path in enumerate(paths):
-            file = _shown(path, self._root)
-            if not allowed.fullmatch(path.stem):
-                self._bad_name(path.stem, file, words)
-            if names[path.stem] > 1 and any(earlier.stem == path.stem for earlier in paths[:number]):
-                message = f"there is another file for '{path.stem}'"
-                first = next(_shown(earlier, self._root) for earlier in paths if earlier.stem == path.stem)
-                self._findings.error(message, "duplicate-name", file, f"{first} has the same name: rename one of them")
+        paths = [p for p in inside if p.suffix.lower() in suffixes and not p.name.startswith(".") and _is_file(p)]
+        first: dict[str, str] = {}
+        for path in paths:
+            name, file = path.stem, _shown(path, self._root)
+            if not allowed.fullmatch(name):
+                self._bad_name(name, file, words)
+            if name in first:
+                message = f"there is another file for '{name}'"
+                advice = f"{first[name]} has the same name: rename one of them"
+                self._findings.error(message, "duplicate-name", file, advice)
                 continue
-            yield path.stem, file, path
+            first[name] = file
+            yield name, file, path
 
     def _bad_name(self, name: str, at: str, words: str) -> None:
         printable = name.encode(errors="replace").decode()
@@ -236,8 +254,12 @@ class _Loading:
 
 def _env_file(root: Path, findings: Findings) -> dict[str, str]:
     path = root / ENV_FILE
-    text = _text(path, ENV_FILE, findings) if path.is_file() else None
+    text = _text(path, ENV_FILE, findings) if _is_file(path) else None
     return read_env(text, ENV_FILE, findings) if text is not None else {}
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - a path's own method raises where a folder is closed to us
 
 
 def _state_dir(root: Path, argument: Path | None, written: str | None) -> Path:

@@ -13,7 +13,7 @@ from connector.project.settings import ModelSettings
 from connector.project.validation import validate
 
 if TYPE_CHECKING:
-    from connector.project.definition import Places, SourceEntry
+    from connector.project.definition import SourceEntry
     from connector.project.places import Document
     from connector.project.reading import Known, Reading
 
@@ -59,23 +59,22 @@ class ModelReader:
     def _settings(self, file: str, text: str, start: int, end: int) -> tuple[ModelSettings | None, Document | None]:
         # Blanks for all that stands before, so that each place in the YAML is the place in the file.
         blanks = re.sub(r"[^\n]", " ", text[: start + 2])
-        document = read_mapping(blanks + text[start + 2 : end], file, self._reading.environment, self._findings)
+        yaml, at = blanks + text[start + 2 : end], mark(text, start)
+        document = read_mapping(yaml, file, self._reading.environment, self._findings, empty_at=at)
         if document is None:
             return None, None
         settings = validate(ModelSettings, document, self._findings)
         if settings is not None:
-            self._check_key(settings, document.places)
+            self._check_key(settings, document)
         self._check_source(document)
         return settings, document
 
-    def _check_key(self, settings: ModelSettings, places: Places) -> None:
+    def _check_key(self, settings: ModelSettings, document: Document) -> None:
         for number, column in enumerate(settings.primary_key):
             if column in settings.primary_key[:number]:
-                self._findings.error(
-                    f"the column '{column}' is in the primary key twice",
-                    "wrong-value",
-                    places.at("primary_key", number),
-                )
+                path = ("primary_key", number)
+                message = f"the column '{document.shown(*path)}' is in the primary key twice"
+                self._findings.error(message, "wrong-value", document.places.at(*path))
 
     def _check_source(self, document: Document) -> None:
         known, source = self._sources.names, document.get("source")
@@ -105,7 +104,13 @@ class ModelReader:
         return query.text
 
 
-def place(text: str, offset: int) -> str:
-    """`line:col` of a character, both from 1."""
+def mark(text: str, offset: int) -> tuple[int, int]:
+    """Line and column of a character, both from 1."""
     before = text[:offset]
-    return f"{before.count(chr(10)) + 1}:{offset - before.rfind(chr(10))}"
+    return before.count("\n") + 1, offset - before.rfind("\n")
+
+
+def place(text: str, offset: int) -> str:
+    """`line:col` of a character."""
+    line, column = mark(text, offset)
+    return f"{line}:{column}"

@@ -103,11 +103,16 @@ class _Stop(Exception):
         self.message, self.slug, self.mark, self.hint = message, slug, mark, hint
 
 
-def read_mapping(text: str, file: str, environment: Environment, findings: Findings) -> Document | None:
-    """The mapping that the text holds, or None when it holds none; what is wrong with it has been noted."""
+def read_mapping(
+    text: str, file: str, environment: Environment, findings: Findings, *, empty_at: Mark = (1, 1)
+) -> Document | None:
+    """The mapping that the text holds, or None when it holds none; what is wrong with it has been noted.
+
+    `empty_at` is the place to name when there is nothing in the text.
+    """
     reading = _Reading(file, environment, findings)
     try:
-        return reading.document(text)
+        return reading.document(text, empty_at)
     except _Stop as stop:
         findings.error(stop.message, stop.slug, reading.at(stop.mark), stop.hint)
         return None
@@ -166,7 +171,7 @@ class _Reading:
     def at(self, mark: Mark) -> str:
         return f"{self.file}:{mark[0]}:{mark[1]}"
 
-    def document(self, text: str) -> Document:
+    def document(self, text: str, empty_at: Mark) -> Document:
         self._rest = _events(text)
         data = None
         for event in self._rest:
@@ -177,7 +182,7 @@ class _Reading:
                     )
                 data = self._value(next(self._rest), (), None)
         if data is None and () not in self._unreadable:
-            raise _Stop("there is nothing in it", "empty-file", self._marks.get((), (1, 1)))
+            raise _Stop("there is nothing in it", "empty-file", self._marks.get((), empty_at))
         if not isinstance(data, dict):
             hint = "write `key: value`, one a line"
             raise _Stop("must be a mapping of keys to values", "wrong-type", self._marks[()], hint)

@@ -73,7 +73,7 @@ def _document(title: str, models: Sequence[type[BaseModel]]) -> Schema:
     branches = [references[model] for model in models]
     if len(branches) == 1:
         root = definitions.pop(_name(branches[0]))
-        return {"$schema": DRAFT, **root, "title": title, "$defs": definitions}
+        return {"$schema": DRAFT, **root, "title": title, "$defs": _used(root, definitions)}
     return {"$schema": DRAFT, "title": title, "anyOf": branches, "$defs": definitions}
 
 

@@ -13,6 +13,8 @@ from connector.sandbox.fieldtypes import NAME, coerced, fits
 from connector.sandbox.state import KINDS, Field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from connector.sandbox.calls import Answer, Call
     from connector.sandbox.state import Metadata, State
 
@@ -97,12 +99,14 @@ def stored(state: State, column: Column, value: Any) -> Any:
             raise ValueError(f"field '{column.key}': not a {column.type}")
 
 
-def put(metadata: Metadata, group: str, key: str, value: Any) -> None:
-    """Nothing, after setting the field to what `stored` returned."""
-    if value is None:
-        metadata.get(group, {}).pop(key, None)
-    elif value is not _LOST:
-        metadata.setdefault(group, {})[key] = value
+def put(metadata: Metadata, group: str, values: Iterable[tuple[str, Any]]) -> None:
+    """Nothing, after setting the fields to what `stored` returned; a field without a key is lost."""
+    fields = metadata.setdefault(group, {})
+    for key, value in values:
+        if value is None:
+            fields.pop(key, None)
+        elif value is not _LOST and key:
+            fields[key] = value
 
 
 def column(state: State, kind: str, group: str, name: str) -> Column | None:
@@ -179,6 +183,7 @@ class _Writing:
         self._held, self._id_key = state.objects[kind].held, f"{kind}Id"
         self._seen: set[str] = set()
         self._now_ms = int(state.now() * 1000)
+        self._as_is = state.switches.metadata_wrong_type == "store_as_is"
 
     def apply(self, record: dict[str, Any]) -> None:
         """Nothing, after writing the record or counting why not."""
@@ -210,9 +215,7 @@ class _Writing:
 
     def _put(self, written: str, object_id: str, values: dict[str, Any]) -> None:
         try:
-            kept = [
-                (self._columns[name].key, stored(self._state, self._columns[name], values[name])) for name in values
-            ]
+            kept = [(self._columns[name].key, self._stored(name, value)) for name, value in values.items()]
         except ValueError as error:
             self._fail(written, str(error))
             return
@@ -222,9 +225,12 @@ class _Writing:
             self.tally.created += 1
         metadata = self._state.make_object(self._kind, object_id)
         metadata["auto"]["lastupdated"] = self._now_ms
-        for key, value in kept:
-            if key:
-                put(metadata, self._group, key, value)
+        put(metadata, self._group, kept)
+
+    def _stored(self, name: str, value: Any) -> Any:
+        if self._as_is and value is not None and value != "":
+            return value
+        return stored(self._state, self._columns[name], value)
 
     def _ignore(self) -> None:
         self.tally.updated += 1

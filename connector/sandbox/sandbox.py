@@ -49,7 +49,7 @@ class Sandbox:
         now: Callable[[], float] = time.time,
     ) -> None:
         """Start empty, then with the seed."""
-        self.keys = Keys(integration_key, track_event_secret, write_access)
+        self._first_keys = Keys(integration_key, track_event_secret, write_access)
         self.keep_bodies = keep_bodies
         self.lock = threading.RLock()
         self._wall = now
@@ -186,7 +186,7 @@ class Sandbox:
             self._catch_up()
 
     def reset(self) -> None:
-        """Nothing, after going back to how it started: its switches, its faults, its seeds, and nothing else."""
+        """Nothing, after going back to how it started: its keys, switches, faults and seeds, and nothing else."""
         with self.lock:
             self._start()
             for seed in self._seeds:
@@ -202,6 +202,7 @@ class Sandbox:
 
     def _start(self) -> None:
         self._ahead_s = 0.0
+        self.keys = self._first_keys
         self.state = State(self.now, self._first_switches, self.lock)
         self.log = RequestLog(self.keep_bodies)
         self.faults = Faults()

@@ -130,7 +130,7 @@ class Switches:
     seconds_per_record: float = _switch(
         0.0, "simulated cost of a record; a call of more than 300 simulated seconds gets 408", try_with=(3.0,)
     )
-    after_408: Literal["nothing_applied", "part_applied", "all_applied"] = _switch(
+    after_408: Literal["part_applied", "nothing_applied", "all_applied"] = _switch(
         "part_applied", "what a call that got 408 has changed"
     )
     put_unknown_custom_field: Literal["create", "not_found"] = _switch(

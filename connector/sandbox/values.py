@@ -44,7 +44,7 @@ def write(state: State, call: Call, kind: str, group: str, written_id: str, name
     if object_id in state.do_not_process[kind]:
         return Answer(200, rows=1, note="id is do-not-process")
     try:
-        put(metadata, group, known.key, stored(state, known, value))
+        put(metadata, group, [(known.key, stored(state, known, value))])
     except ValueError as error:
         raise Refusal(400, f"invalid value, {error}", rows=1) from None
     metadata["auto"]["lastupdated"] = int(state.now() * 1000)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["STATE_VERSION", "check_version", "open_history"]
 
 
-def open_history(state_dir: Path, *, clock: Clock, busy_timeout_s: float = 10.0) -> History:
+def open_history(state_dir: Path, *, clock: Clock, busy_timeout_s: float = 30.0) -> History:
     """The history in `state_dir`, made where there is none: history.db, its tables, and a .gitignore that hides all.
 
     A write waits `busy_timeout_s` seconds for other processes. Raises StateError, now and at any later call:

@@ -24,9 +24,10 @@ def rendered(model: pa.Table, of: Route, *, key: tuple[str, ...] = ("id",)) -> l
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET VARIABLE send_time_ms = {NOW_MS}")
         connection.register("model", model)
+        named = f"{projection.key} AS key, {projection.id} AS id, {projection.problem} AS problem{staged}"
         rows = connection.execute(
-            f"SELECT key, id, problem, {projection.fingerprint} AS fp, {projection.fragments[of.name]} AS body FROM "
-            f"(SELECT {projection.key} AS key, {projection.id} AS id, {projection.problem} AS problem{staged} FROM model)"
+            f"SELECT key, id, problem, {projection.fingerprint} AS fp, {projection.fragments[of.name]} AS body "
+            f"FROM (SELECT {named} FROM model)"
         ).fetchall()
     names = ("key", "id", "problem", "fp", "body")
     found = [dict(zip(names, row, strict=True)) for row in rows]

@@ -217,9 +217,7 @@ def test_two_rows_with_one_id_are_both_rejected(tmp_path: Path) -> None:
 
 
 def test_a_value_that_cannot_be_cast_never_travels(tmp_path: Path) -> None:
-    of = route("custom")
     ground = Ground(tmp_path, (route("custom", "v"),))
-    del of
 
     plan, settlement = ground.run(pa.table({"id": ["a", "b"], "v": [1.5, float("nan")]}), ("custom", 0, 1, "succeeded"))
 
@@ -266,7 +264,7 @@ def test_one_chosen_row_is_compared_alone(ground: Ground) -> None:
     assert counted(plan.counts) == {"queried": 1, "changed": 1}
 
 
-# --- events ------------------------------------------------------------------------------------------------------------
+# --- events ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_event_is_sent_once_even_when_its_row_changes_or_comes_back(events: Ground) -> None:
@@ -350,7 +348,7 @@ def test_a_result_that_breaks_off_is_an_error_of_the_source_and_changes_nothing(
 
     reader = pa.RecordBatchReader.from_batches(model.schema, broken())
     with ground.open() as snapshot, pytest.raises(SourceError, match="broke off"):
-        ground.compare(snapshot, _Reader(reader))  # type: ignore[arg-type]
+        ground.compare(snapshot, _Reader(reader))
     plan, _ = ground.run(values(("a", 1)))
 
     assert counted(plan.counts) == {"queried": 1, "unchanged": 1}
@@ -377,7 +375,7 @@ def test_a_view_of_the_state_changes_nothing(ground: Ground, tmp_path: Path) -> 
     assert counted(first.counts) == counted(plan.counts) == {"queried": 2, "added": 1, "changed": 1}
 
 
-# --- properties --------------------------------------------------------------------------------------------------------
+# --- properties ------------------------------------------------------------------------------------------------------
 
 _KEYS = st.one_of(st.none(), st.sampled_from("abcdefgh"))
 _ROWS = st.lists(st.tuples(_KEYS, st.integers(0, 3)), max_size=12)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.ports import Change
-from tests.core.ground import Ground, bodies, delete_route, route, values
+from tests.core.ground import Ground, bodies, delete_route, route, table, values
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    import pytest
 
 
 def rows(count: int, start: int = 0) -> pa.Table:
@@ -47,6 +47,16 @@ def test_a_chunk_boundary_does_not_cut_a_batch(tmp_path: Path) -> None:
         sizes = [len(json.loads(f"[{body}]")) for _, body in bodies(work)]
 
     assert sizes == [7_000] * 7 + [1_000]
+
+
+def test_a_large_plan_with_rows_left_out_keeps_every_row_in_order(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, (route("custom", "v", rows=10_000),))
+    model = table("SELECT 'k' || i AS id, i AS v FROM range(150000) t(i) UNION ALL SELECT NULL, 1")
+    with ground.open() as snapshot:
+        work = ground.work(snapshot, ground.compare(snapshot, model))
+        found = [row["values"]["v"] for _, body in bodies(work) for row in json.loads(f"[{body}]")]
+
+    assert found == list(range(150_000))
 
 
 def test_added_and_changed_rows_share_a_batch_and_removed_ones_have_their_own(tmp_path: Path) -> None:

@@ -122,7 +122,10 @@ def test_what_follows_from_another_problem_is_not_told(tmp_path: Path) -> None:
         },
     )
 
-    assert said(problems(tmp_path)) == [("connector.yml:5:11", "unknown-type"), ("models/accounts.sql:1:1", "no-settings")]
+    assert said(problems(tmp_path)) == [
+        ("connector.yml:5:11", "unknown-type"),
+        ("models/accounts.sql:1:1", "no-settings"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +150,7 @@ def test_without_connector_yml_there_is_no_project(tmp_path: Path, files: dict[s
     [
         ("", [("connector.yml:1:1", "empty-file")]),
         ("# nothing\n", [("connector.yml:1:1", "empty-file")]),
-        ("---\n", [("connector.yml:1:4", "empty-file")]),
+        ("---\n", [("connector.yml:2:1", "empty-file")]),
         ("sources: 5\n", [("connector.yml:1:10", "wrong-type")]),
         ("sources: { w: 5 }\n", [("connector.yml:1:15", "wrong-type")]),
         ("sources: { w: { path: x } }\n", [("connector.yml:1:15", "missing-key")]),
@@ -307,7 +310,7 @@ def test_what_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:
         (("    plan: plan", "    plan: { column: 1 }"), "7:21", "wrong-type"),
         (("    plan: plan", "    plan: { sql: 'sum(a)' }"), "7:18", "bad-expression"),
         (("    plan: plan", "    plan: { sql: '(' }"), "7:18", "bad-expression"),
-        (("  custom:\n    plan: plan", "  custom: {}"), "6:3", "no-fields"),
+        (("  custom:\n    plan: plan", "  custom: {}"), "5:1", "no-fields"),
         (("  custom:\n    plan: plan", "  costum: {}"), "6:3", "unknown-key"),
         (("fields:\n  custom:\n    plan: plan", "x-fields: 1"), "1:1", "missing-key"),
         (("match: account_id", "match: ''"), "4:8", "wrong-value"),

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from connector.state.journal import RANGE_COLUMNS, RunJournal
 from .fake_clock import OK, FakeClock, request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from connector.ports import Journal
     from connector.state.history import History
@@ -260,7 +259,7 @@ ROUTES = [Route(name, frozenset(Change), Members(()), max_rows=9, max_bytes=9) f
 ROWS = st.tuples(st.integers(0, 50), st.integers(1, 20)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 SETTLED = st.builds(
     lambda route, rows, outcome, reason, cause, attempts: Settled(
-        route.name, *rows, outcome, reason, cause, None, attempts
+        route.name, rows[0], rows[1], outcome, reason, cause, None, attempts
     ),
     st.sampled_from(ROUTES),
     ROWS,
@@ -304,12 +303,12 @@ class Model:
                 journal.answer(self.ids[index], Reply(status, {}, b"", 1.0))
                 self.statuses[self.ids[index]] = status
             case ("settle", index, settled) if index is None or index < len(self.ids):
-                call_id = None if index is None else self.ids[index]
+                settled_id = None if index is None else self.ids[index]
                 verdict = f"verdict-{len(self.done)}"
-                journal.settle(call_id, verdict, None, settled)
-                if call_id is not None:
-                    self.open.pop(call_id, None)
-                    self.verdicts[call_id] = verdict
+                journal.settle(settled_id, verdict, None, settled)
+                if settled_id is not None:
+                    self.open.pop(settled_id, None)
+                    self.verdicts[settled_id] = verdict
                 self.done += [
                     (s.route, s.first, s.stop, s.outcome.value, s.reason, s.cause, s.call_id, s.attempts)
                     for s in settled

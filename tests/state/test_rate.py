@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,7 +163,7 @@ def test_a_route_keeps_its_distance_over_all_processes(history: History, state_d
         came = [take(limiter, 1, clock, DELETE)[0] for _ in range(5) for limiter in limiters]
         free = take(limiters[0], 3, clock, SEND)
 
-    assert all(later - earlier >= 1.0 for earlier, later in zip(came, came[1:], strict=False))
+    assert all(later - earlier >= 1.0 for earlier, later in pairwise(came))
     assert came[-1] == pytest.approx(9, abs=0.5)
     assert free[-1] - came[-1] < 0.3
 

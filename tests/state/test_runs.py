@@ -35,22 +35,26 @@ OUTCOMES = {
 REQUESTS = {"sent": 3, "retried": 1, "split": 1}
 
 
+def seeded(seed: int) -> Random:
+    return Random(seed)  # noqa: S311  names, not secrets
+
+
 def start(history: History, *names: str, sync: str = "account_health") -> None:
     for name in names:
         history.runs.start(replace(RUN, run_id=name, sync=sync))
 
 
 def test_a_run_id_sorts_by_time_and_is_short(clock: FakeClock) -> None:
-    first = new_run_id(clock, Random(1))
+    first = new_run_id(clock, seeded(1))
     clock.sleep(1)
-    second = new_run_id(clock, Random(2))
+    second = new_run_id(clock, seeded(2))
 
-    assert first == f"20260101T000000Z-{Random(1).getrandbits(24):06x}"
+    assert first == f"20260101T000000Z-{seeded(1).getrandbits(24):06x}"
     assert first < second
 
 
 def test_run_ids_of_one_second_differ(clock: FakeClock) -> None:
-    random = Random(1)
+    random = seeded(1)
 
     assert len({new_run_id(clock, random) for _ in range(100)}) == 100
 

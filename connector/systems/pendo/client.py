@@ -5,8 +5,10 @@ The only module of this package that does I/O, and the only one that touches a s
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -67,7 +69,6 @@ class Client:
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._opened: list[httpx.Client] = []
-        self._ssl: ssl.SSLContext | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -109,11 +110,10 @@ class Client:
     def _new_client(self) -> httpx.Client:
         with self._lock:
             try:
-                # Reading the certificates takes long enough to share them between the threads.
-                self._ssl = self._ssl or httpx.create_ssl_context()
                 client = httpx.Client(
                     transport=self._transport() if self._transport else None,
-                    verify=self._ssl,
+                    verify=_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
+                    trust_env=not self._settings.is_on_this_machine,
                     follow_redirects=False,
                     limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
                     headers={"user-agent": f"pendo-connector/{version('pendo-connector')}"},
@@ -155,6 +155,13 @@ class Client:
 
     def _ms_since(self, started: float) -> float:
         return (self._monotonic() - started) * 1000
+
+
+@cache
+def _certificates(*named: str | None) -> ssl.SSLContext:
+    """The certificates to trust, as the environment names them: reading them takes long enough to share them."""
+    del named  # httpx reads the environment itself; a change of it is another entry of the cache
+    return httpx.create_ssl_context()
 
 
 def _reason(error: httpx.RequestError) -> str:

@@ -33,6 +33,7 @@ from connector.systems.pendo.replies import (
     NOT_FOUND,
     REQUEST_TIMEOUT,
     common_verdict,
+    is_page,
     is_success,
     parsed,
     said,
@@ -247,7 +248,7 @@ class ObjectDestination:
     def _judged_delete(self, request: Request, reply: Reply, batch: Batch) -> Verdict:
         if is_success(reply):
             return Judged(note=_receipt(reply))
-        if reply.status == BAD_REQUEST and len(batch) == 1:
+        if reply.status == BAD_REQUEST and len(batch) == 1 and not is_page(reply):
             text = said(reply)
             if re.search(facts.UNKNOWN_ID.value, text, re.IGNORECASE):
                 return Judged({0: Failure(Outcome.SKIPPED, text)})

@@ -123,9 +123,14 @@ def said(reply: Reply) -> str:
     if isinstance(body, (dict, list, str)):
         return one_line(message(body) or "(empty body)")
     text = reply.body[:READ_BYTES].decode("utf-8", errors="replace")
-    if re.match(r"\s*<(!doctype|html|head|body|\?xml)", text, re.IGNORECASE):
+    if is_page(reply):
         text = unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.IGNORECASE | re.DOTALL))
     return one_line(text) or "(empty body)"
+
+
+def is_page(reply: Reply) -> bool:
+    """True when the body is meant for a browser: something before Pendo has answered."""
+    return bool(re.match(rb"\s*<(!doctype|html|head|body|\?xml)", reply.body, re.IGNORECASE))
 
 
 def message(body: Any) -> str:

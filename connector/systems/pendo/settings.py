@@ -109,8 +109,12 @@ class PendoSettings(DestinationSettings):
     @property
     def is_in_the_clear(self) -> bool:
         """True when the secrets would cross a network without TLS."""
-        url = httpx.URL(self.base_url or "")
-        return url.scheme == "http" and url.host not in LOOPBACK
+        return httpx.URL(self.base_url or "").scheme == "http" and not self.is_on_this_machine
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """True for an address such as the sandbox's, which no proxy leads to."""
+        return httpx.URL(self.base_url or "").host in LOOPBACK
 
     def region_hint(self) -> str | None:
         """A sentence when the key's ending points to another region than the one that is set, else None."""

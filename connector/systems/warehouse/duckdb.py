@@ -88,7 +88,7 @@ class DuckDb:
                     reader = con.sql(query.sql).to_arrow_reader(query.batch_rows)
                 except _ERRORS as error:
                     raise _failed_reading(error, query) from error
-                with reading.reader(reader.schema, reader) as guarded:
+                with reader, reading.reader(reader.schema, reader) as guarded:
                     yield guarded
             finally:
                 with self._lock:
@@ -167,10 +167,9 @@ def _refused(con: duckdb.DuckDBPyConnection, error: duckdb.Error, query: Query, 
 def _nearest(con: duckdb.DuckDBPyConnection, name: str) -> str:
     """The table that was probably meant, and those that are there."""
     rows = con.execute(
-        "select table_schema, table_name from information_schema.tables "
-        "where table_catalog = current_database() order by all"
+        "select table_schema, table_name from information_schema.tables where table_catalog = current_database()"
     ).fetchall()
-    tables = [table if schema == "main" else f"{schema}.{table}" for schema, table in rows]
+    tables = sorted(table if schema == "main" else f"{schema}.{table}" for schema, table in rows)
     if not tables:
         return "the database has no tables"
     spellings = {spelling: table for table in tables for spelling in (table, table.rpartition(".")[2])}
@@ -200,11 +199,8 @@ def _facts(error: Exception) -> dict[str, Any]:
     """The parts of a DuckDB error. `exception_message` is always there."""
     text = str(error)
     kind, _, rest = text.partition(" Error: ")
-    if rest.startswith("{"):
-        try:
-            return dict(json.loads(rest))
-        except ValueError:
-            pass
+    if rest.startswith('{"exception_type"'):
+        return dict(json.loads(rest))
     return {"exception_type": kind, "exception_message": rest or text}
 
 

@@ -47,7 +47,8 @@ class Reading:
         An engine turns an error of the source into one of its own and keeps only the text. So the first error is
         remembered where it happens, and raised when the `with` block ends, whatever was made of it in between.
         """
-        reader = pa.RecordBatchReader.from_batches(schema, self._pull(batches))
+        pulled = self._pull(batches)
+        reader = pa.RecordBatchReader.from_batches(schema, pulled)
         try:
             yield reader
         except Exception as seen:
@@ -56,6 +57,7 @@ class Reading:
             raise self._failure from seen
         finally:
             reader.close()
+            pulled.close()  # Arrow keeps the generator, and with it the query, alive until the program ends
         if self._failure is not None:
             raise self._failure
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from connector.ports import Batch, Reply, Request, Route, ValueType
 from connector.project.settings import EventSync, ObjectSync
@@ -13,6 +12,9 @@ from connector.systems.pendo.client import Client
 from connector.systems.pendo.events import EventDestination
 from connector.systems.pendo.objects import ObjectDestination
 from connector.systems.pendo.settings import PendoSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
 
 R = TypeVar("R")
 KEY = "11111111-aaaa-bbbb-cccc-222222222222"
@@ -86,9 +88,7 @@ def objects(
     return ObjectDestination(mine, sync or object_sync(), Client(mine), at=at, types=types or {}, now=lambda: NOW)
 
 
-def events(
-    sync: EventSync | None = None, learned: Mapping[str, str] | None = None, **changed: Any
-) -> EventDestination:
+def events(sync: EventSync | None = None, learned: Mapping[str, str] | None = None, **changed: Any) -> EventDestination:
     """An event sync's destination."""
     mine = settings(**changed)
     return EventDestination(mine, sync or event_sync(), Client(mine), at=at, learned=learned or {}, now=lambda: NOW)

@@ -183,7 +183,10 @@ def test_a_single_missing_row_is_skipped_whatever_its_id_is_called() -> None:
 @pytest.mark.parametrize(
     ("body", "note"),
     [
-        ({"total": 2, "updated": 2, "failed": 0}, "Pendo counts total 2, failed 0; 3 rows were sent and 0 failures listed"),
+        (
+            {"total": 2, "updated": 2, "failed": 0},
+            "Pendo counts total 2, failed 0; 3 rows were sent and 0 failures listed",
+        ),
         (
             {"total": 3, "failed": 0, "missing": ["acct-0001"]},
             "Pendo counts total 3, failed 0; 3 rows were sent and 1 failures listed",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,8 +24,10 @@ from connector.ports import (
     ValueType,
 )
 from connector.systems.pendo.client import INTEGRATION_KEY
-from connector.systems.pendo.objects import ObjectDestination
 from tests.systems.pendo import given
+
+if TYPE_CHECKING:
+    from connector.systems.pendo.objects import ObjectDestination
 
 UPSERTS = frozenset({Change.ADDED, Change.CHANGED})
 REMOVALS = frozenset({Change.REMOVED})
@@ -141,7 +143,13 @@ def test_a_batch_is_as_large_as_the_sync_says() -> None:
     [
         ("account", "custom", "/api/v1/metadata/account/custom/value", [{"id": "a"}, {"id": "b"}], 310.0),
         ("visitor", "agent", "/api/v1/metadata/visitor/agent/value", [{"id": "a"}, {"id": "b"}], 310.0),
-        ("parent_account", "clear-agent", "/api/v1/metadata/parentAccount/agent/value", [{"id": "a"}, {"id": "b"}], 310.0),
+        (
+            "parent_account",
+            "clear-agent",
+            "/api/v1/metadata/parentAccount/agent/value",
+            [{"id": "a"}, {"id": "b"}],
+            310.0,
+        ),
     ],
 )
 def test_a_metadata_batch_is_one_array(obj: str, name: str, path: str, body: Any, timeout_s: float) -> None:
@@ -222,11 +230,17 @@ def test_a_fault_stops_the_sync(status: int, body: Any, name: str, obj: str, slu
         (200, b'{"id": "bd', 2, Judged(note="queued for deletion; Pendo named no request id")),
         (400, b"BadRequest", 2, Refused("400: BadRequest")),
         (400, b"BadRequest", 1, Judged(note="was queued for deletion before: BadRequest")),
-        (400, {"message": "id is already queued"}, 1, Judged(note="was queued for deletion before: id is already queued")),
+        (
+            400,
+            {"message": "id is already queued"},
+            1,
+            Judged(note="was queued for deletion before: id is already queued"),
+        ),
         (400, b"", 1, Judged(note="was queued for deletion before: (empty body)")),
         (400, b"unknown visitors", 1, Judged({0: Failure(Outcome.SKIPPED, "unknown visitors")})),
         (400, b"unknown visitors", 2, Refused("400: unknown visitors")),
         (400, b"ids must be short", 1, Refused("400: ids must be short")),
+        (400, b"<html><body>Bad Request</body></html>", 1, Refused("400: Bad Request")),
         (422, b"BadRequest", 1, Refused("422: BadRequest")),
         (408, b"", 2, TryAgain("408: (empty body)")),
         (429, b"", 2, TryAgain("429: (empty body)", slow_down=True)),

@@ -13,6 +13,8 @@ from connector.systems.pendo.settings import PendoSettings
 from tests.systems.pendo import given
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from connector.ports import Destination, DestinationSystem, SourceSystem
 
 
@@ -33,6 +35,23 @@ def test_each_type_has_a_system() -> None:
     assert len(sources) == len(SOURCES)
     assert len(destinations) == len(DESTINATIONS)
     assert DESTINATIONS["pendo"].settings() is PendoSettings
+
+
+def test_a_source_is_opened_without_connecting(tmp_path: Path) -> None:
+    duckdb = SOURCES["duckdb"]
+    settings = duckdb.settings().model_validate({"type": "duckdb", "path": "warehouse.duckdb"})
+
+    duckdb.open(settings, tmp_path).close()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_destination_says_what_its_login_may_do() -> None:
+    without_secrets = given.settings(integration_key=None, track_event_secret=None)
+    said, asked = given.drive(DESTINATIONS["pendo"].check(without_secrets), [])
+
+    assert said == "neither integration_key nor track_event_secret is set"
+    assert asked == []
 
 
 def test_a_sync_opens_the_destination_of_its_kind() -> None:

@@ -42,7 +42,9 @@ def source(root: Path) -> DuckDb:
 
 
 class TestDuckDb(SourceContract):
-    series = "select range as n, 'text number ' || range || ' ' || md5(range::varchar) as text from range({rows})"
+    """The contract, on a file that another process may read at the same time."""
+
+    series = "select range as n, range || ' ' || repeat(md5(range::varchar), 5) as text from range({rows})"
     one_row = """
         select 'Grüße, 世界 🌍' as text, null::varchar as nothing, 7::tinyint as small, 2::bigint ** 40 as large,
             9007199254740993::bigint as exact, 1.5::double as float, 12.30::decimal(9, 2) as amount, true as flag,
@@ -71,11 +73,15 @@ class TestDuckDb(SourceContract):
         "bytes": b"x",
     }
     same_name = "select 1 as plan, 'x' as plan"
-    breaks_midway = "select case when range < 400000 then range else error('disk on fire') end as n from range(500000)"
+    breaks_midway = """
+        select case when range < 400000 then range else error('disk on fire') end as n, repeat('x', 500) as text
+        from range(500000)
+    """
     endless = "select count(*) as n from range(200000000000) a where hash(range) % 7 = 3"
     missing_table = "select * from marts.acounts"
 
     def opened_by(self, source: Source) -> str:
+        """Python code that opens the same file."""
         assert isinstance(source, DuckDb)
         return f"""
 from connector.systems.warehouse.duckdb import DuckDb

@@ -1,0 +1,67 @@
+"""`connector runs`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from connector.cli.invocation import current, everywhere, option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connector.cli.screen import Stream
+    from connector.state.runs import Run
+
+
+@everywhere
+@click.command()
+@click.argument("sync", required=False)
+@option("--limit", metavar="N", type=click.IntRange(min=1), default=20, help="How many runs, the newest first.")
+def runs(sync: str | None, *, limit: int) -> None:
+    """The run history, the newest run first: of SYNC, or of all syncs."""
+    invocation = current()
+    with invocation.project() as project:
+        found = project.runs(sync, limit=limit)
+        if sync is not None and not found:
+            project.sync(sync)  # raises, with the nearest name, when there is no such sync
+    if invocation.screen.as_json:
+        invocation.screen.document([run.json() for run in found])
+    elif found:
+        _show(invocation.screen.out, found)
+    else:
+        invocation.screen.err.line("there is no run yet; `connector run` makes one")
+
+
+def _show(stream: Stream, runs: Sequence[Run]) -> None:
+    from connector.cli.figures import duration, moment, number  # noqa: PLC0415 - start-up
+    from connector.cli.screen import DIM, Column, Styled, Table  # noqa: PLC0415
+    from connector.cli.show_run import CHANGES, STATUS_STYLE  # noqa: PLC0415
+
+    table = Table(
+        [
+            Column("run"),
+            Column("sync", wide="cut", least=8),
+            Column("status"),
+            Column("started (UTC)", wide="cut", least=8),
+            Column("took", align="right"),
+            *(Column(change, align="right") for change in CHANGES),
+            Column("not delivered", align="right"),
+        ]
+    )
+    for run in runs:
+        rows, outcomes = run.rows or {}, run.outcomes or {}
+        missing = sum(sum(counts.values()) for name, counts in outcomes.items() if name != "succeeded")
+        took = "" if run.finished_at is None else duration(run.finished_at - run.started_at)
+        counts = [number(rows[change]) if rows.get(change) else Styled("-", DIM) for change in CHANGES]
+        table.add(
+            run.run_id,
+            run.sync,
+            Styled(run.status, STATUS_STYLE.get(run.status, "")),
+            moment(run.started_at)[:-1],
+            took,
+            *counts,
+            number(missing) if missing else Styled("-", DIM),
+        )
+    stream.table(table)
