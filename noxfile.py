@@ -56,6 +56,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def sample(session: nox.Session) -> None:
+    """sandbox.yml at the root, written anew after a change of connector/sample.py."""
+    program = "from connector.sample import sandbox_yaml as y; open('sandbox.yml', 'w', encoding='utf-8').write(y())"
+    session.run(sys.executable, "-c", program)
+
+
+@nox.session(python=False)
 def build(session: nox.Session) -> None:
     """The wheel and the source archive, in dist/."""
     session.run(sys.executable, "-m", "hatchling", "build", "-d", "dist", env={"SOURCE_DATE_EPOCH": "1577836800"})
@@ -79,7 +86,8 @@ def package(session: nox.Session) -> None:
     session.chdir(session.create_tmp())
     session.run("connector", "--version")
     session.run("connector", "schema", silent=True)
-    session.run("connector", "init", "new-project", "--help", silent=True)
+    session.run("connector", "init", "project", silent=True)
+    session.run("connector", "check", "--project", "project")
 
 
 @nox.session

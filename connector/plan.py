@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from connector.ports import Route
     from connector.state.snapshot import Snapshot
 
-SORTED_ROWS = 100_000  # a span of fewer rows is sorted on its way; larger ones nearly always arrive in order
+SORTED_ROWS = 100_000  # a span of fewer rows is sorted on its way
 LANES = ("send", "alone", "removed", "settled")
 
 
@@ -283,7 +283,7 @@ def _number(snapshot: Snapshot, projection: Projection) -> tuple[Span, ...]:
     connection.execute(_plan_table(snapshot, projection))
     connection.execute("CREATE TABLE state.span (lane VARCHAR, change VARCHAR, first BIGINT, stop BIGINT)")
     for span in spans:
-        connection.execute(_numbered(span, names))
+        connection.execute(_numbered(span, names, kept=_any_kept(snapshot, span)))
         row = [span.lane, span.change.value, span.first, span.stop]
         connection.execute("INSERT INTO state.span VALUES (?, ?, ?, ?)", row)
     # A join may hand on its rows in any order, and batches are read in the order of the numbers. (Inside a transaction
@@ -308,15 +308,26 @@ def _plan_table(snapshot: Snapshot, projection: Projection) -> str:
     )
 
 
-def _numbered(span: Span, names: str) -> str:
+def _any_kept(snapshot: Snapshot, span: Span) -> bool:
+    chosen = f"lane = '{span.lane}' AND change = '{span.change}' AND row IS NULL"
+    return bool(snapshot.one(f"SELECT count(*) > 0 FROM compared WHERE {chosen}"))
+
+
+def _numbered(span: Span, names: str, *, kept: bool) -> str:
     """SQL that adds one span to the plan: numbered in the order of the model's result, kept rows behind."""
     chosen = f"lane = '{span.lane}' AND change = '{span.change}'"
+    if span.lane == "send" and not kept and span.stop - span.first >= SORTED_ROWS:
+        # Numbered as they stream by: sorting a million rows would take longer than all the rest.
+        return f"""
+        INSERT INTO state.plan
+        SELECT {span.first} + row_number() OVER () - 1, key, id, '{span.change}', fp, NULL, NULL, NULL, NULL{names}
+        FROM staged WHERE rowid IN (SELECT row FROM compared WHERE {chosen})"""
     number = f"{span.first} + row_number() OVER (ORDER BY row NULLS LAST, key) - 1"
     numbers = (
         f"SELECT {number} AS n, row AS at_row, key, id, change, outcome, reason, fragment FROM compared WHERE {chosen}"
     )
-    order = "ORDER BY n" if span.stop - span.first < SORTED_ROWS else ""
     return f"""
     INSERT INTO state.plan
     SELECT n, c.key, c.id, change, fp, problem, outcome, reason, fragment{names}
-    FROM ({numbers}) c LEFT JOIN (SELECT rowid AS row, * EXCLUDE (key, id) FROM staged) s ON s.row = c.at_row {order}"""
+    FROM ({numbers}) c LEFT JOIN (SELECT rowid AS row, * EXCLUDE (key, id) FROM staged) s ON s.row = c.at_row
+    ORDER BY n"""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.failures import error_json, save_traceback, show_error
 from connector.cli.group import connector
 from connector.cli.invocation import Invocation
+from connector.cli.signals import terminating_like_interrupting
 from connector.errors import ConnectorError
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ CANCELLED = 130
 
 def main(args: Sequence[str] | None = None) -> int:
     """The exit code of the command line `args`, by default the process's own."""
-    from connector.cli.signals import terminating_like_interrupting  # noqa: PLC0415 - start-up
-
     words = list(sys.argv[1:] if args is None else args)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -66,8 +66,6 @@ def _wrong_use(error: click.UsageError, invocation: Invocation) -> int:
 
 
 def _failed(error: ConnectorError, invocation: Invocation) -> int:
-    from connector.cli.failures import error_json, show_error  # noqa: PLC0415 - start-up
-
     show_error(invocation.screen.err, error)
     if invocation.screen.as_json:
         invocation.screen.document(error_json(error))
@@ -75,8 +73,6 @@ def _failed(error: ConnectorError, invocation: Invocation) -> int:
 
 
 def _defect(error: Exception, invocation: Invocation) -> int:
-    from connector.cli.failures import save_traceback  # noqa: PLC0415 - start-up
-
     path = save_traceback(error, invocation.state_dir)
     said = str(error).strip().splitlines()
     what = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connector.cli.figures import counted
-from connector.cli.screen import BAD, DIM, STRONG, WARN, Styled
+from connector.cli.layout import Styled
+from connector.cli.screen import BAD, DIM, STRONG, WARN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from connector.cli.screen import Part, Stream
+    from connector.cli.layout import Part
+    from connector.cli.screen import Stream
     from connector.errors import ConnectorError, Problem
 
 SEVERITY = (130, 3, 1, 4, 2, 0)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from connector.cli.failures import show_warnings
 from connector.cli.screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from connector.api import Project
 
@@ -35,19 +37,20 @@ class Invocation:
 
     @contextmanager
     def project(self) -> Iterator[Project]:
-        """The project, loaded; its warnings have been shown. Raises ConfigErrors."""
+        """The project, loaded. Raises ConfigErrors."""
         from connector import load_project  # noqa: PLC0415 - start-up: `--help` does not read YAML
-        from connector.cli.failures import show_warnings  # noqa: PLC0415
 
         with load_project(self.root, state_dir=self.state_dir) as project:
             self.state_dir = project.definition.state_dir
-            show_warnings(self.screen.err, project.warnings)
             yield project
+
+    def warn(self, project: Project, syncs: Iterable[str]) -> None:
+        """Nothing, after showing the warnings that are about these syncs."""
+        files = {project.sync(name).file for name in syncs}
+        show_warnings(self.screen.err, [w for w in project.warnings if w.at and w.at.split(":")[0] in files])
 
     def command_line(self, rest: str) -> str:
         """A command that works from here and now, on this project and its state: for the hints below a result."""
-        from shlex import quote  # noqa: PLC0415 - rarely needed
-
         words = [f"--{name} {quote(value)}" for name, value in self.given.items()]
         return " ".join(["connector", *words, rest])
 

@@ -8,48 +8,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, Any
+
+from connector.cli.layout import Styled, text_of, width, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
+    from connector.cli.layout import Part, Table
 
-class Styled(NamedTuple):
-    """A piece of a line with a style of its own; in a pipe it is its text alone."""
+MINIMUM_WIDTH = 20
+_MEMBER = re.compile(r'(\s*)("(?:[^"\\]|\\.)*")(: ?|)(.*)')
 
-    text: str
-    style: str
-
-
-Part = str | Styled
 
 GOOD, WARN, BAD, DIM, STRONG, NAME = "green", "yellow", "red", "dim", "bold", "cyan"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table. `cut`: on a narrow terminal its text ends in `…`; otherwise it is wrapped or kept whole."""
-
-    title: str
-    align: Literal["left", "right"] = "left"
-    wide: Literal["keep", "cut", "wrap"] = "keep"
-    least: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Columns and rows; each cell is a text, with or without a style."""
-
-    columns: Sequence[Column]
-    rows: list[Sequence[Part]] = field(default_factory=list)
-
-    def add(self, *cells: Part) -> None:
-        """Nothing, after adding a row."""
-        self.rows.append(cells)
 
 
 class Stream:
@@ -78,18 +54,18 @@ class Stream:
 
     def line(self, *parts: Part, indent: int = 0, hang: int = 0) -> None:
         """Nothing, after a line. On a terminal it is wrapped between words, later lines `hang` further in."""
+        text = "".join(text_of(part) for part in parts)
         if not self.terminal:
-            self.write(" " * indent + "".join(_text(part) for part in parts) + "\n")
+            self.write(" " * indent + text + "\n")
             return
-        from rich.padding import Padding  # noqa: PLC0415 - start-up
-
-        if hang == 0 or indent + sum(len(_text(part)) for part in parts) <= self.width:
-            self._print(Padding(_rich(parts), (0, 0, 0, indent)) if indent else _rich(parts))
+        if indent + width(text) <= self.width:
+            self._print([" " * indent, *parts])
             return
-        lines = _rich(parts).wrap(self.console, max(self.width - indent - hang, 20), no_wrap=False)
-        for at, wrapped in enumerate(lines):
-            wrapped.rstrip()
-            self._print(Padding(wrapped, (0, 0, 0, indent + (hang if at else 0))))
+        start = 0
+        for at, piece in enumerate(_broken(text, self.width - indent, hang)):
+            self._print([" " * (indent + (hang if at else 0)), *_between(parts, start, start + len(piece))])
+            start += len(piece)
+            start += text[start : start + 1] == " "
 
     def raw(self, text: str) -> None:
         """Nothing, after the text exactly as it is, and a line end: nothing wrapped, nothing coloured."""
@@ -97,20 +73,12 @@ class Stream:
 
     def table(self, table: Table, *, indent: int = 0) -> None:
         """Nothing, after the table; without a header when no column has a title."""
-        if self.terminal:
-            self._rich_table(table, indent)
-            return
-        titled = any(column.title for column in table.columns)
-        cells = [[_text(cell) for cell in row] for row in table.rows]
-        if titled:
-            cells.insert(0, [column.title for column in table.columns])
-        widths = [max((len(row[at]) for row in cells), default=0) for at in range(len(table.columns))]
-        for row in cells:
-            placed = (
-                cell.rjust(width) if column.align == "right" else cell.ljust(width)
-                for cell, column, width in zip(row, table.columns, widths, strict=True)
-            )
-            self.write((" " * indent + "  ".join(placed)).rstrip() + "\n")
+        available = self.width - indent if self.terminal else None
+        for parts in table.lines(available, DIM):
+            if self.terminal:
+                self._print([" " * indent, *parts])
+            else:
+                self.write((" " * indent + "".join(text_of(part) for part in parts)).rstrip() + "\n")
 
     def json_text(self, text: str, *, indent: int = 0) -> None:
         """Nothing, after JSON text in colours on a terminal; as it is in a pipe."""
@@ -118,13 +86,8 @@ class Stream:
             for line in text.splitlines():
                 self.write(" " * indent + line + "\n")
             return
-        from rich.padding import Padding  # noqa: PLC0415 - start-up
-        from rich.text import Text  # noqa: PLC0415
-
-        shown = Text(text)
-        shown.highlight_regex(r'"(?:[^"\\]|\\.)*"(?=\s*:)', NAME)
-        shown.highlight_regex(r'(?<=: )"(?:[^"\\]|\\.)*"', GOOD)
-        self._print(Padding(shown, (0, 0, 0, indent)))
+        for line in text.splitlines():
+            self.line(*_coloured(line), indent=indent, hang=4)
 
     def write(self, text: str) -> None:
         """Nothing, after writing. Once the reader of a pipe is gone, what follows is dropped."""
@@ -136,11 +99,16 @@ class Stream:
         except BrokenPipeError:
             self._reader_is_gone()
 
-    def _print(self, renderable: Any) -> None:
+    def _print(self, parts: Iterable[Part]) -> None:
+        from rich.text import Text  # noqa: PLC0415 - start-up
+
         if self.gone:
             return
+        text = Text(no_wrap=True, overflow="ignore")
+        for part in parts:
+            text.append(text_of(part), style=part.style if isinstance(part, Styled) else None)
         try:
-            self.console.print(renderable)
+            self.console.print(text, crop=False)
         except BrokenPipeError:
             self._reader_is_gone()
 
@@ -149,24 +117,6 @@ class Stream:
         self.gone = True
         if self.file is sys.stdout or self.file is sys.stderr:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-
-    def _rich_table(self, table: Table, indent: int) -> None:
-        from rich.padding import Padding  # noqa: PLC0415 - start-up
-        from rich.table import Table as RichTable  # noqa: PLC0415
-
-        titled = any(column.title for column in table.columns)
-        drawn = RichTable(box=None, show_header=titled, header_style=DIM, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in table.columns:
-            drawn.add_column(
-                column.title,
-                justify=column.align,
-                no_wrap=column.wide != "wrap",
-                overflow="ellipsis" if column.wide == "cut" else "fold",
-                min_width=column.least or None,
-            )
-        for row in table.rows:
-            drawn.add_row(*(_rich([cell]) for cell in row))
-        self._print(Padding(drawn, (0, 0, 0, indent)))
 
 
 class Screen:
@@ -198,17 +148,31 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _text(part: Part) -> str:
-    return part if isinstance(part, str) else part.text
+def _broken(text: str, wide: int, hang: int) -> list[str]:
+    """The text in lines, all but the first one `hang` characters shorter."""
+    first, *others = wrapped(text, max(wide, MINIMUM_WIDTH))
+    rest = text[len(first) :].removeprefix(" ")
+    return [first, *wrapped(rest, max(wide - hang, MINIMUM_WIDTH))] if others else [first]
 
 
-def _rich(parts: Iterable[Part]) -> Any:
-    from rich.text import Text  # noqa: PLC0415 - start-up
-
-    text = Text()
+def _between(parts: Sequence[Part], start: int, stop: int) -> list[Part]:
+    """The characters from `start` up to `stop` of the line, each piece with its style."""
+    found: list[Part] = []
+    at = 0
     for part in parts:
-        if isinstance(part, str):
-            text.append(part)
-        else:
-            text.append(part.text, style=part.style)
-    return text
+        text = text_of(part)
+        inside = text[max(start - at, 0) : max(stop - at, 0)]
+        if inside:
+            found.append(Styled(inside, part.style) if isinstance(part, Styled) else inside)
+        at += len(text)
+    return found
+
+
+def _coloured(line: str) -> list[Part]:
+    """A line of pretty JSON: its name and, where it is a text, its value in colours."""
+    match = _MEMBER.fullmatch(line)
+    if match is None:
+        return [line]
+    indent, name, colon, value = match.groups()
+    parts: list[Part] = [indent, Styled(name, NAME) if colon else Styled(name, GOOD), colon]
+    return [*parts, Styled(value, GOOD) if value.startswith('"') else value]

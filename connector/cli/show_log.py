@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from connector.cli.figures import clock_time, counted, milliseconds, moment, number, size
-from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, Column, Styled, Table, compact, pretty
+from connector.cli.layout import Column, Styled, Table
+from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, compact, pretty
 from connector.cli.show_run import OUTCOME_STYLE, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from connector.cli.screen import Part, Stream
+    from connector.cli.layout import Part
+    from connector.cli.screen import Stream
     from connector.state.calls import Call
 
 VERDICT_STYLE = {"judged": GOOD, "refused": BAD, "try_again": WARN, "unknown": WARN, "fault": BAD}
@@ -24,12 +26,12 @@ def call_columns() -> list[Column]:
     """The columns of a table of calls."""
     return [
         Column("call", align="right"),
-        Column("at (UTC)"),
-        Column("request", wide="cut", least=16),
+        Column("at (UTC)", drop=1),
+        Column("request", give="middle", least=24),
         Column("rows", align="right"),
         Column("status", align="right"),
         Column("took", align="right"),
-        Column("verdict", wide="cut"),
+        Column("verdict", give="end", least=10),
     ]
 
 
@@ -127,13 +129,13 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The rows' outcomes, one a line."""
     reasons = any(row["reason"] for row in rows)
     columns = [
-        Column("key", wide="wrap", least=12),
+        Column("key", give="wrap", least=16),
         Column("change"),
         Column("outcome"),
-        Column("call", align="right"),
-        Column("tries", align="right"),
+        Column("call", align="right", drop=2),
+        Column("tries", align="right", drop=1),
     ]
-    table = Table([*columns, Column("reason" if reasons else "sent", wide="wrap" if reasons else "cut", least=20)])
+    table = Table([*columns, Column("reason" if reasons else "sent", give="wrap" if reasons else "end", least=20)])
     for row in rows:
         sent = "" if row["payload"] is None else compact(row["payload"])
         table.add(

@@ -6,13 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from connector.cli.figures import counted, estimate, number, size
-from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, Styled, compact
+from connector.cli.layout import Styled
+from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, compact
 from connector.cli.show_run import CHANGES, model_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from connector.cli.screen import Part, Stream
+    from connector.cli.layout import Part
+    from connector.cli.screen import Stream
     from connector.planning import PlanResult, Sample
 
 CHANGE_STYLE = {"added": GOOD, "changed": WARN, "removed": BAD}

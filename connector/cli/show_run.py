@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from connector.cli.figures import counted, duration, number
-from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, Column, Styled, Table
+from connector.cli.layout import Column, Styled, Table
+from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from connector.cli.screen import Part, Stream
+    from connector.cli.layout import Part
+    from connector.cli.screen import Stream
     from connector.rows import Reason
 
 STATUS_STYLE = {"success": GOOD, "warning": WARN, "failed": BAD, "held": WARN, "cancelled": WARN, "interrupted": BAD}

@@ -87,13 +87,12 @@ class Attempts:
         if self._ended() or not self._limiter.acquire(answer.route) or self._ended():
             answer.stopped = True
             return
-        journal, request = self._journal, answer.request
-        if answer.open and answer.verdict is not None:
-            # A doubt stays open while we wait, so that a crash meanwhile leaves it as one.
-            journal.settle(answer.call_id, verdict_name(answer.verdict), reason_of(answer.verdict))
-            answer.open = False
-        parent = answer.parent if answer.call_id is None else answer.call_id
+        journal, request, last_id = self._journal, answer.request, answer.call_id
+        parent = answer.parent if last_id is None else last_id
         call_id = journal.begin(request, attempt=answer.attempts + 1, parent=parent)
+        if answer.open and answer.verdict is not None:
+            # A doubt stays open until the next intent stands, so that a crash meanwhile leaves it as one.
+            journal.settle(last_id, verdict_name(answer.verdict), reason_of(answer.verdict))
         answer.call_id, answer.open = call_id, True
         answer.attempts += 1
         self.sent += 1

@@ -134,19 +134,17 @@ class Splitter:
         is_whole = len(refused) == len(singles) and all(
             signature(refusal.verdict.reason) == signature(reason) for refusal in refused
         )
-        if not is_whole:
-            settled = [refusal.part.rejected(refusal.verdict.reason, "row") for refusal in refused]
-            self._courier.settle(None, "refused", reason, settled)
-            return rest
-        cause, said = "row", reason
-        if rest:
-            cause, said = "batch", f"every one of {len(refused)} sampled rows was refused with: {reason}"
-        settled = [refusal.part.rejected(said, cause) for refusal in refused]
-        settled += [part.rejected(said, cause) for part in rest]
-        if settled:
-            self._courier.settle(None, "refused", said, settled)
-        self._watch.refused_as_a_whole(reason, signature(reason))
-        return deque()
+        if is_whole and rest:
+            said = f"every one of {len(refused)} sampled rows was refused with: {reason}"
+            rejected = [part.rejected(said, "batch") for part in (*(refusal.part for refusal in refused), *rest)]
+            self._courier.settle(None, "refused", said, rejected)
+            rest.clear()
+        else:
+            rejected = [refusal.part.rejected(refusal.verdict.reason, "row") for refusal in refused]
+            self._courier.settle(None, "refused", reason, rejected)
+        if is_whole:
+            self._watch.refused_as_a_whole(reason, signature(reason))
+        return rest
 
 
 def _common_cause(refusal: Refusal | None) -> str | None:
@@ -180,8 +178,8 @@ def _spread(parts: Iterable[Part], most: int) -> list[Part]:
 
 
 def _single(parts: list[Part], place: int) -> Part:
-    for part in parts:
-        if place < len(part.batch):
-            return part.piece(place, place + 1)
-        place -= len(part.batch)
-    raise IndexError(place)
+    at = 0
+    while place >= len(parts[at].batch):
+        place -= len(parts[at].batch)
+        at += 1
+    return parts[at].piece(place, place + 1)

@@ -225,12 +225,11 @@ class _Loading:
         """Name, file and path of each file of the folder, in the order of the names."""
         try:
             inside = sorted((self._root / folder).iterdir()) if (self._root / folder).is_dir() else []
-            deeper = sorted(p for i in inside if i.is_dir() and not i.name.startswith(".") for p in i.iterdir())
         except OSError as error:
             self._findings.error(f"the folder cannot be read: {error.strerror}", "unreadable-file", folder)
             return
-        for path in deeper:
-            if path.suffix.lower() in suffixes:
+        for path in sorted((self._root / folder).glob("*/*")):
+            if path.suffix.lower() in suffixes and not path.parent.name.startswith("."):
                 message = f"this file is not read: only files directly in {folder}/ are"
                 self._findings.warning(message, "ignored-file", _shown(path, self._root), f"move it to {folder}/")
         paths = [p for p in inside if p.suffix.lower() in suffixes and not p.name.startswith(".") and _is_file(p)]

@@ -73,7 +73,9 @@ def read_query(sql: str, dialect: str | None, grammar: Grammar) -> ModelSql:
     try:
         tokens = Dialect.get_or_raise(dialect).tokenize(sql)
     except TokenError:
-        slip = Slip("a quote or a comment is not closed", "bad-sql", _unclosed(sql), sure=dialect is not None)
+        sure = dialect is not None
+        slug = "bad-sql" if sure else "unchecked-sql"
+        slip = Slip("a quote or a comment is not closed", slug, _unclosed(sql), sure=sure)
         return ModelSql(sql.rstrip().rstrip(";"), slip)
     words = list(tokens)
     while words and _kind(words[-1]) == "SEMICOLON":

@@ -139,7 +139,7 @@ def _ordered(value: Any) -> tuple[int, float, str]:
     """A key that puts missing values first, then numbers, then text."""
     if value is None:
         return 0, 0.0, ""
-    return (1, float(value), "") if isinstance(value, (int, float)) else (2, 0.0, str(value))
+    return (1, value, "") if isinstance(value, (int, float)) else (2, 0.0, str(value))
 
 
 def _limit(rows: list[Row], most: Any, _now_ms: int) -> list[Row]:

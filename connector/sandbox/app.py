@@ -46,8 +46,8 @@ class SandboxApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path = scope["path"]
-        if path in ("/", "/favicon.ico") or path.startswith("/_sandbox"):
+        path, reads = scope["path"], scope["method"] in ("GET", "HEAD")
+        if (reads and path in ("/", "/favicon.ico")) or path.startswith("/_sandbox/"):
             await self._control(scope, receive, send)
             return
         started = time.perf_counter()
@@ -135,8 +135,7 @@ class _Connection:
 
     async def gone(self) -> None:
         """Nothing, when the connection has ended."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        await self._receive()  # the body has been read: the only thing left to come is the end
 
     async def _start(self, answer: Answer, length: int, *, close: bool) -> None:
         headers = {"content-length": str(length), **answer.headers}

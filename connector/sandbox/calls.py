@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -81,9 +82,9 @@ def json_answer(document: Any, *, status: int = 200, applied: bool = False, rows
 
 
 def parse(body: bytes) -> Any:
-    """The body's JSON. Raises ValueError for what a strict decoder refuses: NaN, other encodings, endless nesting."""
+    """The body's JSON. Raises ValueError for what a strict decoder refuses: NaN, 1e999, other encodings, deep nesting."""
     try:
-        return json.loads(body.decode(), parse_constant=_no_constant)
+        return json.loads(body.decode(), parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -105,6 +106,13 @@ def decoded_id(call: Call, written: str) -> str:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise Refusal(400, "the id is not URL-safe base64") from None
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if math.isinf(number):
+        raise ValueError(f"{written} is too large")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -237,17 +237,13 @@ class _Writing:
         self.tally.ignored += 1
 
     def _fail(self, written: str, problem: str) -> None:
-        entry: Any
-        match self._state.switches.metadata_errors_shape:
-            case "strings":
-                entry = f"{written}: {problem}"
-            case "objects":
-                entry = {self._id_key: written, "error": problem}
-            case "objects_other_key":
-                entry = {"id": written, "message": problem}
-            case "anonymous":
-                entry = problem
-        self.tally.errors.append(entry)
+        shapes: dict[str, Any] = {
+            "strings": f"{written}: {problem}",
+            "objects": {self._id_key: written, "error": problem},
+            "objects_other_key": {"id": written, "message": problem},
+            "anonymous": problem,
+        }
+        self.tally.errors.append(shapes[self._state.switches.metadata_errors_shape])
 
 
 def _answer(state: State, kind: str, tally: Tally, rows: int) -> Answer:

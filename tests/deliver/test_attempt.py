@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
-from connector.deliver import Policy
-from .world import CUSTOM, EVENTS, Vendor, World, outcomes
+from .world import CUSTOM, EVENTS, ONE, Vendor, World, outcomes
 
 if TYPE_CHECKING:
+    from connector.deliver import Policy
     from connector.ports import Route, Settled
 
-ONE = Policy(concurrency=1)
 HOLD = replace(ONE, in_doubt="hold")
 
 
@@ -122,7 +122,7 @@ class Waits:
 
     @property
     def seconds(self) -> list[float]:
-        return [after - before for before, after in zip(self._at, self._at[1:], strict=False)]
+        return [after - before for before, after in pairwise(self._at)]
 
 
 def test_waits_grow_with_full_jitter_and_are_never_shorter_than_the_least_wait() -> None:

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connector.deliver import Policy
 from connector.ports import Judged, ProbeAnswer, Refused, Unknown
 
-from .world import EVENTS, Vendor, World, outcomes
+from .world import EVENTS, ONE, Vendor, World, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from connector.deliver import Policy
     from connector.ports import Batch, Request, Verdict
-
-ONE = Policy(concurrency=1)
 
 
 def auto(**rules: object) -> Vendor:

@@ -33,48 +33,31 @@ policies = st.builds(
 )
 
 
-@CALM
-@given(
-    rows=rows,
-    batch_rows=st.integers(1, 60),
+vendors = st.builds(
+    Vendor,
     routes=routes,
-    policy=policies,
     poison=some_rows,
     unknown=some_rows,
-    alone=some_rows,
     named=st.booleans(),
-    rules=st.fixed_dictionaries({"single_only": st.booleans(), "auto": st.booleans()}),
+    single_only=st.booleans(),
+    auto=st.booleans(),
     most=st.none() | st.integers(0, 60),
     script=st.lists(st.sampled_from(EFFECTS), max_size=40),
     then=st.sampled_from(EFFECTS),
-    cancel_after=st.none() | st.integers(0, 40),
 )
-def test_whatever_happens_every_row_has_one_outcome_that_is_true(
-    rows: int,
-    batch_rows: int,
-    routes: tuple[Route, ...],
-    policy: Policy,
-    poison: frozenset[int],
-    unknown: frozenset[int],
-    alone: frozenset[int],
-    named: bool,
-    rules: dict[str, bool],
-    most: int | None,
-    script: list[str],
-    then: str,
-    cancel_after: int | None,
-) -> None:
-    vendor = Vendor(
-        routes=routes, poison=poison, unknown=unknown, named=named, most=most, script=script, then=then, **rules
-    )
-    world = World(vendor, rows, batch_rows, policy, alone)
+worlds = st.builds(World, vendor=vendors, rows=rows, batch_rows=st.integers(1, 60), policy=policies, alone=some_rows)
+
+
+@CALM
+@given(world=worlds, cancel_after=st.none() | st.integers(0, 40))
+def test_whatever_happens_every_row_has_one_outcome_that_is_true(world: World, cancel_after: int | None) -> None:
     if cancel_after is not None:
-        vendor.on_send = lambda vendor: world.stop.set() if len(vendor.received) >= cancel_after else None
+        world.vendor.on_send = lambda vendor: world.stop.set() if len(vendor.received) >= cancel_after else None
 
     delivered = world.deliver()
 
     if delivered.fault is None and not delivered.cancelled:
-        assert world.work.at == rows
+        assert world.work.at == world.rows
 
 
 @CALM

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,7 +36,7 @@ def notes(draw: st.DrawFn) -> tuple[int, list[list[Settled]]]:
     for _ in range(draw(st.integers(1, 3))):
         cuts = sorted({0, rows, *draw(st.lists(st.integers(1, rows), max_size=5))})
         outcomes = st.sampled_from(SEVERITY)
-        ranges = [settled(100 + a, 100 + b, draw(outcomes)) for a, b in zip(cuts, cuts[1:], strict=False)]
+        ranges = [settled(100 + a, 100 + b, draw(outcomes)) for a, b in pairwise(cuts)]
         routes.append(draw(st.permutations(ranges)))
     return rows, routes
 
@@ -57,7 +58,7 @@ def test_each_row_has_the_worst_outcome_of_its_routes(given_notes: tuple[int, li
     sheet.count(tally, one_change)
 
     assert [outcome for first, stop, outcome in runs for _ in range(first, stop)] == expected
-    assert all(one[2] != other[2] for one, other in zip(runs, runs[1:], strict=False))
+    assert all(one[2] != other[2] for one, other in pairwise(runs))
     assert {o: c[Change.ADDED] for o, c in tally.items() if c[Change.ADDED]} == dict(Counter(expected))
 
 
@@ -95,7 +96,7 @@ def test_an_answered_batch_is_settled_as_few_ranges(rows: int, outcomes: dict[in
         "row" if at in failures and failures[at].outcome is Outcome.REJECTED else None for at in range(rows)
     ]
     assert (ranges[0].first, ranges[-1].stop) == (50, 50 + rows)
-    for one, other in zip(ranges, ranges[1:], strict=False):
+    for one, other in pairwise(ranges):
         assert one.stop == other.first
         assert (one.outcome, one.reason) != (other.outcome, other.reason)
     assert {(each.route, each.call_id, each.attempts) for each in ranges} == {("custom", 9, 2)}

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connector.deliver import Policy
 from connector.deliver.split import signature
 
-from .world import AGENT, CUSTOM, EVENTS, Vendor, World, outcomes
+from .world import AGENT, CUSTOM, EVENTS, ONE, Vendor, World, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from connector.ports import Route
-
-ONE = Policy(concurrency=1)
 
 
 def settled_as(world: World, route: str = "custom") -> dict[int, tuple[str, str | None, str | None]]:
@@ -49,7 +46,7 @@ def test_one_bad_row_in_a_thousand_costs_at_most_22_requests(route: Route) -> No
 
 
 def test_ten_bad_rows_in_a_thousand_cost_about_150_requests() -> None:
-    random = Random(1)
+    random = Random(1)  # noqa: S311 - no secret hangs on it
     costs = []
     for _ in range(100):
         bad = frozenset(random.sample(range(1000), 10))
@@ -167,7 +164,7 @@ def test_rows_that_were_all_refused_alone_are_each_to_blame(rows: int) -> None:
 
     delivered = world.deliver()
 
-    assert settled_as(world) == {row: ("rejected", "row", "cannot read the body") for row in range(rows)}
+    assert settled_as(world) == dict.fromkeys(range(rows), ("rejected", "row", "cannot read the body"))
     assert delivered.sent <= rows + 3
 
 
@@ -257,7 +254,7 @@ def test_rows_that_come_alone_are_rejected_alone_and_never_stop_the_run() -> Non
 
     assert delivered.fault is None
     assert (delivered.sent, delivered.split) == (11, 0)
-    assert settled_as(world) == {row: ("rejected", "row", "cannot read the body") for row in range(10)}
+    assert settled_as(world) == dict.fromkeys(range(10), ("rejected", "row", "cannot read the body"))
 
 
 @pytest.mark.parametrize("split_retries", [True, False])
@@ -340,7 +337,9 @@ def test_parts_of_a_refused_batch_are_tried_again_like_any_request() -> None:
 
     delivered = world.deliver()
 
-    assert outcomes(delivered) == {"succeeded": 7, "rejected": 1}
+    # The half of row 3 was sent twice, and nobody knows what became of the first time.
+    assert outcomes(delivered) == {"succeeded": 7, "in_doubt": 1}
+    assert settled_as(world) == {3: ("in_doubt", "row", "cannot read the body")}
     assert delivered.retried == 3
     assert delivered.split == delivered.sent - 1
 

@@ -87,7 +87,7 @@ def reads(file: str, data: str | bytes) -> None:
 
 @pytest.mark.parametrize("file", list(TEXT_OF))
 def test_a_file_that_is_nearly_right_never_ends_in_a_traceback(file: str) -> None:
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(data=edited(TEXT_OF[file]))
     def holds(data: str) -> None:
         reads(file, data)
@@ -97,7 +97,7 @@ def test_a_file_that_is_nearly_right_never_ends_in_a_traceback(file: str) -> Non
 
 @pytest.mark.parametrize("file", list(TEXT_OF))
 def test_any_text_at_all_never_ends_in_a_traceback(file: str) -> None:
-    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(data=st.lists(pieces, max_size=12).map("".join) | st.text(max_size=60) | st.binary(max_size=40))
     @example(data="? ")
     @example(data="%YAML 9.9\n--- a")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +14,11 @@ import pytest
 from connector.errors import ConfigError
 from connector.project.load import load
 from connector.project.settings import EventSync, ObjectSync
-from tests.project.tiny import ENVIRON, GOOD, loaded, problems, said, systems, texts, write
+from tests.project.tiny import ENVIRON, GOOD, loaded, problems, said, systems, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.project.tiny import OnlyNamed
 
 
@@ -293,107 +298,40 @@ def test_what_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:
     assert said(problems(tmp_path)) == [("sync_configs/accounts.yml", "unreadable-file")]
 
 
-# --- what one sync says ---------------------------------------------------------------------------------------------
+@contextmanager
+def closed(path: Path) -> Iterator[None]:
+    """The path as no one but root may open it; and for that time this process is not root."""
+    path.chmod(0)
+    as_root = os.geteuid() == 0
+    try:
+        if as_root:
+            os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        yield
+    finally:
+        if as_root:
+            os.seteuid(0)
+        path.chmod(0o755)
 
 
-@pytest.mark.parametrize(
-    ("change", "place", "slug"),
-    [
-        (("    plan: plan", "    plan: 5"), "7:11", "wrong-type"),
-        (("    plan: plan", "    plan:"), "7:5", "wrong-type"),
-        (("    plan: plan", "    plan: {}"), "7:11", "wrong-value"),
-        (("    plan: plan", "    plan: ''"), "7:11", "wrong-value"),
-        (("    plan: plan", "    plan: { column: }"), "7:11", "wrong-value"),
-        (("    plan: plan", "    plan: { column: a, sql: b }"), "7:11", "wrong-value"),
-        (("    plan: plan", "    plan: { column: a, type: strng }"), "7:30", "wrong-choice"),
-        (("    plan: plan", "    plan: { column: a, nulls: null }"), "7:31", "wrong-choice"),
-        (("    plan: plan", "    plan: { column: 1 }"), "7:21", "wrong-type"),
-        (("    plan: plan", "    plan: { sql: 'sum(a)' }"), "7:18", "bad-expression"),
-        (("    plan: plan", "    plan: { sql: '(' }"), "7:18", "bad-expression"),
-        (("  custom:\n    plan: plan", "  custom: {}"), "5:1", "no-fields"),
-        (("  custom:\n    plan: plan", "  costum: {}"), "6:3", "unknown-key"),
-        (("fields:\n  custom:\n    plan: plan", "x-fields: 1"), "1:1", "missing-key"),
-        (("match: account_id", "match: ''"), "4:8", "wrong-value"),
-        (("match: account_id", "match: 5"), "4:8", "wrong-type"),
-        (("match: account_id", "match: yes\nbatch: { rows: 0 }"), "5:16", "out-of-range"),
-        (("match: account_id", "match: yes\nbatch: { rows: many }"), "5:16", "wrong-type"),
-        (("match: account_id", "match: yes\nmax_attempts: 1.5"), "5:15", "wrong-type"),
-        (("match: account_id", "match: yes\nsplit_retries: maybe"), "5:16", "wrong-type"),
-        (("match: account_id", "match: yes\nschedule: 1h"), "5:11", "wrong-type"),
-        (("match: account_id", "match: yes\nschedule: { every: 1x }"), "5:20", "wrong-form"),
-        (("match: account_id", "match: yes\nschedule: { every: 0m }"), "5:20", "bad-schedule"),
-        (("match: account_id", "match: yes\nschedule: {}"), "5:11", "wrong-value"),
-        (("match: account_id", "match: yes\nmode: insert"), "5:7", "wrong-choice"),
-        (("model: accounts", "model: [accounts]"), "1:8", "wrong-type"),
-        (("object: account\n", ""), "1:1", "missing-key"),
-        (("object: account", "object: 5"), "3:9", "wrong-choice"),
-        (("object: account", "object: [a]"), "3:9", "wrong-choice"),
-        (("destination: crm", "destination: crn"), "2:14", "unknown-destination"),
-        (("    plan: plan", "    bad: { value: 1 }"), "7:10", "bad-field"),
-    ],
-)
-def test_a_mistake_in_a_sync_has_its_place(tmp_path: Path, change: tuple[str, str], place: str, slug: str) -> None:
-    text = str(GOOD["sync_configs/accounts.yml"])
-    assert change[0] in text
-    write(tmp_path, {"sync_configs/accounts.yml": text.replace(*change)})
+@pytest.mark.parametrize("path", ["connector.yml", "sync_configs", "models/accounts.sql"])
+def test_what_is_closed_to_the_user_is_a_problem(path: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = write(Path(folder))
+        root.chmod(0o755)
+        with closed(root / path):
+            found = problems(root)
 
-    found = problems(tmp_path)
-
-    assert (f"sync_configs/accounts.yml:{place}", slug) in said(found)
-    assert len(found) == (2 if "x-fields" in change[1] else 1), texts(found)
+    assert said(found) == [(path, "unreadable-file")]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("object: track_evnt\nvisitor_id: 5\n", {"visitor_id"}),
-        ("object: thing\nevent: { columns: x }\n", {"columns"}),
-        ("object: thing\nmatch: 5\n", {"match"}),
-        ("object: ${THING}\nmatch: 5\n", {"match"}),
-        ("object: thing\nsplit_retries: maybe\n", set()),
-    ],
-)
-def test_an_object_that_cannot_be_does_not_hide_the_rest(tmp_path: Path, text: str, expected: set[str]) -> None:
-    write(tmp_path, {"sync_configs/accounts.yml": "model: accounts\ndestination: crm\n" + text})
+def test_a_closed_folder_below_the_models_does_no_harm() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = write(Path(folder), {"models/deeper/x.sql": "x"})
+        root.chmod(0o755)
+        with closed(root / "models" / "deeper"):
+            project = loaded(root)
 
-    found = problems(tmp_path, ENVIRON | {"THING": "something-else"})
-
-    assert "sync_configs/accounts.yml:3:9" in [p.at for p in found]
-    told = texts(tuple(p for p in found if p.slug not in ("missing-key", "wrong-choice")))
-    assert all(word in told for word in expected)
-    assert bool(told) == bool(expected)
-
-
-def test_events_without_an_account_are_warned_of(tmp_path: Path) -> None:
-    text = str(GOOD["sync_configs/upgrades.yml"]).replace("\naccount_id: account_id", "")
-    write(tmp_path, {"sync_configs/upgrades.yml": text})
-
-    assert said(loaded(tmp_path).warnings) == [("sync_configs/upgrades.yml:3:9", "no-account-id")]
-
-
-def test_a_warning_of_the_destination_stands_beside_the_others(tmp_path: Path) -> None:
-    text = str(GOOD["sync_configs/accounts.yml"]).replace("plan: plan", "odd: plan")
-    write(tmp_path, {"sync_configs/accounts.yml": text})
-
-    assert said(loaded(tmp_path).warnings) == [("sync_configs/accounts.yml:1:1", "odd-field")]
-
-
-def test_every_expression_of_an_event_is_checked(tmp_path: Path) -> None:
-    text = """\
-model: accounts
-destination: crm
-object: track_event
-event: { sql: "sum(a)" }
-visitor_id: { sql: "sum(a)" }
-account_id: { sql: "upper(a)" }
-timestamp: { sql: "sum(a)" }
-properties: { p: { sql: "sum(a)" }, q: { value: { sql: "sum(a)" } }, sql: plan }
-context: { ip: { sql: "sum(a)" } }
-"""
-    write(tmp_path, {"sync_configs/upgrades.yml": text})
-
-    expected = ["4:15", "5:20", "7:19", "8:25", "9:23"]
-    assert [p.at for p in problems(tmp_path)] == [f"sync_configs/upgrades.yml:{place}" for place in expected]
+    assert list(project.models) == ["accounts"]
 
 
 # --- entries of connector.yml ---------------------------------------------------------------------------------------

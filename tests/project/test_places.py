@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from connector.errors import ConfigErrors
+from connector.project.definition import Places
 from connector.project.environment import Environment
 from connector.project.findings import Findings
 from connector.project.places import MAX_DEPTH, read_mapping
@@ -138,7 +139,7 @@ def test_each_key_and_value_has_its_place(path: tuple[str | int, ...], place: st
         ("a: 1\n---\nb: 2\n", ["2:1 unsupported-yaml"]),
         ("a: .nan\nb: -.INF\nc: 1e999\n", ["1:4 not-finite", "2:4 not-finite", "3:4 not-finite"]),
         ("a: " + "[" * 50 + "]" * 50, [f"1:{MAX_DEPTH + 4} unsupported-yaml"]),
-        ("a: " + "[" * 20_000, [f"1:{MAX_DEPTH + 4} unsupported-yaml"]),
+        ("a: " + "[" * 3000, [f"1:{MAX_DEPTH + 4} unsupported-yaml"]),
     ],
 )
 def test_what_yaml_cannot_say_here_is_a_problem_with_a_place(text: str, expected: list[str]) -> None:
@@ -159,6 +160,10 @@ def test_a_slip_in_yaml_comes_with_advice(text: str, hint: str) -> None:
     (problem,) = wrong(text)
 
     assert hint in (problem.hint or "")
+
+
+def test_without_any_mark_a_place_is_the_file() -> None:
+    assert Places("f.yml", {}).at("a", "b") == "f.yml"
 
 
 # --- ${NAME} ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import zoneinfo
 from typing import Any
 
 import pytest
@@ -59,6 +61,17 @@ def test_a_time_that_never_comes_is_a_problem(schedule: dict[str, Any], key: str
 
     assert found is not None
     assert (found.key, found.message) == (key, message)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tzdata") is not None, reason="there always is a database then")
+def test_a_machine_without_time_zones_says_nothing_about_them() -> None:
+    zoneinfo.reset_tzpath(to=[])
+    try:
+        found = schedule_problem(Schedule(cron="@daily", timezone="Europe/Berln"))
+    finally:
+        zoneinfo.reset_tzpath()
+
+    assert found is None
 
 
 def test_the_nearest_time_zone_is_named() -> None:

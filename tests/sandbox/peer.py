@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from connector.sandbox import INTEGRATION_KEY, TRACK_EVENT_SECRET
 
 if TYPE_CHECKING:
+    import httpx
+
     from connector.sandbox import Sandbox
 
 NOW_S = 1_760_000_000.0

@@ -115,11 +115,14 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("string", 12, "12"),
     ("string", True, "true"),
     ("string", ["a"], ...),
+    ("list", 1, [1]),
     ("integer", 12, 12),
     ("integer", 12.0, 12.0),
     ("integer", 12.5, 12),
     ("integer", "12", 12),
     ("integer", "many", ...),
+    ("integer", "inf", ...),
+    ("float", "nan", ...),
     ("integer", True, ...),
     ("float", 12.5, 12.5),
     ("float", "12.5", 12.5),
@@ -130,6 +133,7 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("boolean", 1, ...),
     ("list", ["a"], ["a"]),
     ("list", "a", ["a"]),
+    ("boolean", ["a"], ...),
     ("time", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
     ("time", 1_760_000_000, 1_760_000_000),
     ("time", "soon", ...),
@@ -172,6 +176,16 @@ def test_a_time_reads_back_as_epoch_milliseconds(pendo: Peer, written: Any, read
 
     assert pendo.values("v-1")["at"] == written
     assert pendo.get("/api/v1/visitor/v-1").json()["metadata"]["custom"] == {"at": read_back}
+
+
+@pytest.mark.parametrize(("seats", "status"), [([1, 2], 200), ([1, "two"], 400)])
+def test_a_wrong_type_can_refuse_the_whole_call(pendo: Peer, seats: list[Any], status: int) -> None:
+    pendo.box.switch(metadata_wrong_type="refuse_call")
+    pendo.box.add({"visitors": ["v-0", "v-1"], "fields": {"visitor": {"custom": {"seats": "integer"}}}})
+    answer = pendo.write({f"v-{n}": {"seats": each} for n, each in enumerate(seats)})
+
+    assert answer.status_code == status
+    assert len(pendo.values("v-0")) == (status == 200)
 
 
 def test_a_call_in_time_is_not_stopped(pendo: Peer) -> None:

@@ -56,6 +56,8 @@ def test_a_value_that_does_not_fit_is_refused_when_the_switch_says_so(pendo: Pee
     pendo.box.switch(metadata_wrong_type="record_error")
 
     assert pendo.put(path("v-1"), 12).status_code == 400
+    pendo.box.switch(metadata_wrong_type="store_as_is")
+    assert pendo.put(path("v-1"), 12).status_code == 200
 
 
 @pytest.mark.parametrize("where", [path("v-1"), path("v-9"), path("v-1", "nope"), path("v-1", group="nogroup")])

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.cli.failures import problem_json, show_error, show_warnings
+from connector.cli.figures import counted
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.layout import Styled
+from connector.cli.screen import GOOD, STRONG
 from connector.errors import ConfigErrors
 
 if TYPE_CHECKING:
@@ -24,7 +28,6 @@ def check(*, online: bool) -> None:
     --online does so for all warehouses, and logs in to the destinations. Nothing is sent.
     """
     from connector.api import check_project  # noqa: PLC0415 - start-up
-    from connector.cli.failures import show_error, show_warnings  # noqa: PLC0415
 
     invocation = current()
     found = check_project(invocation.root, state_dir=invocation.state_dir, online=online)
@@ -40,7 +43,6 @@ def check(*, online: bool) -> None:
 
 
 def _document(found: Checked) -> dict[str, Any]:
-    from connector.cli.failures import problem_json  # noqa: PLC0415 - start-up
 
     return {
         "ok": not found.errors,
@@ -56,8 +58,6 @@ def _document(found: Checked) -> dict[str, Any]:
 
 
 def _say(invocation: Invocation, found: Checked) -> None:
-    from connector.cli.figures import counted  # noqa: PLC0415 - start-up
-    from connector.cli.screen import BAD, GOOD, STRONG, Styled  # noqa: PLC0415
 
     out = invocation.screen.out
     for name, answer in found.online:
@@ -77,4 +77,4 @@ def _say(invocation: Invocation, found: Checked) -> None:
         )
     )
     warned = f", {counted(len(found.warnings), 'warning')}" if found.warnings else ""
-    out.line(Styled("ok", GOOD), f"  {what}{warned}") if not found.errors else out.line(Styled("errors", BAD))
+    out.line(Styled("ok", GOOD), f"  {what}{warned}")

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.cli.exports import csv_text, curl, har
+from connector.cli.failures import show_problem
+from connector.cli.figures import counted, moment
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.show_log import call_line, calls_table, rows_table, show_call, show_row
+from connector.cli.show_run import show_reasons, show_result
+from connector.errors import Problem
 
 if TYPE_CHECKING:
     from connector.api import Project
@@ -114,8 +120,6 @@ class _Log:
         self.limit = limit
 
     def calls(self, calls: tuple[Call, ...]) -> None:
-        from connector.cli.exports import csv_text, curl, har  # noqa: PLC0415 - start-up
-        from connector.cli.show_log import calls_table  # noqa: PLC0415
 
         if self.form == "table":
             shown = calls[: self._most()]
@@ -136,8 +140,6 @@ class _Log:
                 self.out.raw(curl(document))
 
     def rows(self, run_id: str, key: str | None, outcome: str | None) -> None:
-        from connector.cli.exports import csv_text  # noqa: PLC0415 - start-up
-        from connector.cli.show_log import rows_table  # noqa: PLC0415
 
         most = self._most() if self.form == "table" else self.limit
         rows = self.project.rows(run_id, key=key, outcome=outcome, limit=None if most is None else most + 1)
@@ -153,7 +155,6 @@ class _Log:
             self.screen.err.line(f"run {run_id} has no such row")
 
     def one_call(self, call: Call) -> None:
-        from connector.cli.show_log import show_call  # noqa: PLC0415 - start-up
 
         if self.form == "table":
             show_call(self.out, call)
@@ -163,7 +164,6 @@ class _Log:
             self.calls((call,))
 
     def one_key(self, run_id: str, key: str) -> None:
-        from connector.cli.show_log import calls_table, show_row  # noqa: PLC0415 - start-up
 
         rows, calls = self.project.rows(run_id, key=key), self.project.calls_of(key, run_id)
         if self.form == "json":
@@ -182,9 +182,6 @@ class _Log:
         self.out.table(calls_table(calls))
 
     def summary(self, run_id: str, invocation: Any) -> None:
-        from connector.cli.figures import moment  # noqa: PLC0415 - start-up
-        from connector.cli.show_log import calls_table  # noqa: PLC0415
-        from connector.cli.show_run import show_reasons, show_result  # noqa: PLC0415
 
         run = self.project.history.runs.get(run_id)
         calls = self.project.calls(run_id, bodies=self.form != "table")
@@ -211,7 +208,6 @@ class _Log:
             self.out.line("      ", invocation.command_line(f"log --call {calls[-1].id}"), hang=6)
 
     def follow(self, run_id: str) -> None:
-        from connector.cli.show_log import call_line  # noqa: PLC0415 - start-up
 
         tail = self.project.history.calls.follow(run_id)
         shown = 0
@@ -238,7 +234,6 @@ class _Log:
         return self.limit or (SCREENFUL if self.out.terminal else None)
 
     def _more(self, left: int, noun: str, *, exactly: bool = True) -> None:
-        from connector.cli.figures import counted  # noqa: PLC0415 - start-up
 
         if left > 0:
             how_many = f"{counted(left, noun)} more" if exactly else f"more {noun}s"
@@ -246,8 +241,6 @@ class _Log:
 
 
 def _show_run_error(stream: Any, run: Run) -> None:
-    from connector.cli.failures import show_problem  # noqa: PLC0415 - start-up
-    from connector.errors import Problem  # noqa: PLC0415
 
     error = run.error or {}
     show_problem(stream, Problem(error["message"], error["slug"], error.get("at"), error.get("hint")))

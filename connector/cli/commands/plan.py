@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.show_plan import show_plan
+from connector.cli.signals import stopping
 
 
 @everywhere
@@ -22,12 +24,10 @@ def plan(sync: str, **options: Any) -> None:
 
     Sends and changes nothing. A plan that a guardrail would hold says so and ends with 0.
     """
-    from connector.cli.show_plan import show_plan  # noqa: PLC0415 - start-up
-    from connector.cli.signals import stopping  # noqa: PLC0415
-
     invocation = current()
     screen = invocation.screen
     with invocation.project() as project, stopping(project.stop, abort=True):
+        invocation.warn(project, [sync])
         found = project.plan(sync, **options)
     if screen.as_json:
         screen.document(found.json())

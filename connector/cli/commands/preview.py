@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.cli.figures import counted
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.layout import Column, Styled, Table
+from connector.cli.screen import DIM, compact
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,10 +37,8 @@ def preview(model: str, *, limit: int) -> None:
 
 
 def _show(screen: Screen, table: pa.Table, keys: set[str]) -> None:
-    from connector.cli.figures import counted  # noqa: PLC0415 - start-up
-    from connector.cli.screen import DIM, Column, Styled, Table  # noqa: PLC0415
 
-    shown = Table([Column(field.name, "right" if _is_number(field) else "left", "cut", 4) for field in table.schema])
+    shown = Table([Column(field.name, "right" if _is_number(field) else "left", "end") for field in table.schema])
     shown.add(*(Styled(str(field.type), DIM) for field in table.schema))
     for row in table.to_pylist():
         shown.add(*(_text(value) for value in row.values()))
@@ -54,7 +55,6 @@ def _is_number(field: pa.Field) -> bool:
 
 
 def _text(value: Any) -> Any:
-    from connector.cli.screen import DIM, Styled, compact  # noqa: PLC0415 - start-up
 
     if value is None:
         return Styled("null", DIM)

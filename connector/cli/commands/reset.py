@@ -6,7 +6,9 @@ import sys
 
 import click
 
+from connector.cli.figures import counted
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.signals import stopping
 
 
 @everywhere
@@ -20,8 +22,6 @@ def reset(sync: str, *, baseline: bool, yes: bool) -> None:
     With --baseline its next run sends what changes from now on. Pendo is not touched by either. On a terminal this asks
     first.
     """
-    from connector.cli.figures import counted  # noqa: PLC0415 - start-up
-    from connector.cli.signals import stopping  # noqa: PLC0415
     from connector.project.settings import EventSync  # noqa: PLC0415
 
     invocation = current()

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.failures import problem_json, show_error, worst
+from connector.cli.bar import watching
+from connector.cli.failures import problem_json, show_error, show_problem, worst
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.show_run import show_reasons, show_result
+from connector.cli.signals import stopping
 from connector.errors import BusyError, ConfigError, ConfigErrors, ConnectorError, Problem, SourceError
 
 if TYPE_CHECKING:
@@ -65,8 +68,8 @@ class _Runs:
         self.codes: list[int] = []
 
     def run_all(self, project: Project) -> None:
-        from connector.cli.signals import stopping  # noqa: PLC0415 - start-up
 
+        self.invocation.warn(project, self.names)
         with stopping(project.stop, self._say_stopping):
             if not self._check(project):
                 return
@@ -107,7 +110,6 @@ class _Runs:
         return False
 
     def _run(self, project: Project, name: str) -> None:
-        from connector.cli.bar import watching  # noqa: PLC0415 - start-up
 
         screen = self.invocation.screen
         if project.stop.is_set():
@@ -129,8 +131,6 @@ class _Runs:
         self._show(project, result)
 
     def _show(self, project: Project, result: Any) -> None:
-        from connector.cli.failures import show_problem  # noqa: PLC0415 - start-up
-        from connector.cli.show_run import show_reasons, show_result  # noqa: PLC0415
 
         stream, found = self.invocation.screen.people, result.json()
         seconds = (result.run.finished_at or result.run.started_at) - result.run.started_at

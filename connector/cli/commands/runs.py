@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.figures import duration, moment, number
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.layout import Column, Styled, Table
+from connector.cli.screen import DIM
+from connector.cli.show_run import CHANGES, STATUS_STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from connector.cli.layout import Part
     from connector.cli.screen import Stream
     from connector.state.runs import Run
 
@@ -35,33 +40,33 @@ def runs(sync: str | None, *, limit: int) -> None:
 
 
 def _show(stream: Stream, runs: Sequence[Run]) -> None:
-    from connector.cli.figures import duration, moment, number  # noqa: PLC0415 - start-up
-    from connector.cli.screen import DIM, Column, Styled, Table  # noqa: PLC0415
-    from connector.cli.show_run import CHANGES, STATUS_STYLE  # noqa: PLC0415
 
     table = Table(
         [
             Column("run"),
-            Column("sync", wide="cut", least=8),
+            Column("sync", give="end", least=10),
             Column("status"),
-            Column("started (UTC)", wide="cut", least=8),
-            Column("took", align="right"),
+            Column("started (UTC)", drop=1),
+            Column("took", align="right", drop=2),
             *(Column(change, align="right") for change in CHANGES),
-            Column("not delivered", align="right"),
+            Column("open", align="right"),
         ]
     )
     for run in runs:
         rows, outcomes = run.rows or {}, run.outcomes or {}
         missing = sum(sum(counts.values()) for name, counts in outcomes.items() if name != "succeeded")
         took = "" if run.finished_at is None else duration(run.finished_at - run.started_at)
-        counts = [number(rows[change]) if rows.get(change) else Styled("-", DIM) for change in CHANGES]
         table.add(
             run.run_id,
             run.sync,
             Styled(run.status, STATUS_STYLE.get(run.status, "")),
             moment(run.started_at)[:-1],
             took,
-            *counts,
-            number(missing) if missing else Styled("-", DIM),
+            *(_count((rows or {}).get(change, 0)) for change in CHANGES),
+            _count(missing),
         )
     stream.table(table)
+
+
+def _count(value: int) -> Part:
+    return number(value) if value else Styled("-", DIM)

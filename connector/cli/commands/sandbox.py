@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
+from connector.cli.figures import counted
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.layout import Styled
+from connector.cli.screen import STRONG
 
 SEED_FILE = "sandbox.yml"
 
@@ -34,8 +37,6 @@ def sandbox(*, port: int, seed: str | None) -> None:
 
 
 def _say(running: object, seed: Path | None) -> None:
-    from connector.cli.figures import counted  # noqa: PLC0415 - start-up
-    from connector.cli.screen import STRONG, Styled  # noqa: PLC0415
     from connector.sandbox import RunningSandbox  # noqa: PLC0415
 
     if not isinstance(running, RunningSandbox):

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.figures import counted
 from connector.cli.invocation import current, everywhere, option
+from connector.cli.layout import Column, Styled, Table
+from connector.cli.show_run import OUTCOME_STYLE, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +50,6 @@ def retry(sync: str, *, key: str | None) -> None:
 
     The next run sends them. Nothing is sent now.
     """
-    from connector.cli.figures import counted  # noqa: PLC0415 - start-up
-
     invocation = current()
     with invocation.project() as project:
         count = project.retry(sync, key=key)
@@ -70,8 +71,6 @@ def release(sync: str, *, key: str | None, every: bool, drop: bool) -> None:
 
     Also lets ids be sent again that this sync had Pendo delete. Nothing is sent now.
     """
-    from connector.cli.figures import counted  # noqa: PLC0415 - start-up
-
     if every and key is not None:
         raise click.UsageError("give --key or --all, not both")
     if drop and not every and key is None:
@@ -94,16 +93,14 @@ def _said(sentence: str, sync: str, to_send: int) -> None:
 
 
 def _show(stream: Stream, rows: Sequence[Undelivered]) -> None:
-    from connector.cli.screen import Column, Styled, Table  # noqa: PLC0415 - start-up
-    from connector.cli.show_run import OUTCOME_STYLE, spoken  # noqa: PLC0415
 
     table = Table(
         [
-            Column("key", wide="wrap", least=12),
+            Column("key", give="wrap", least=16),
             Column("outcome"),
             Column("runs", align="right"),
-            Column("reason", wide="wrap", least=20),
-            Column("last run", wide="cut", least=6),
+            Column("reason", give="wrap", least=20),
+            Column("last run", drop=1),
         ]
     )
     for row in rows:
