@@ -130,7 +130,7 @@ def create(venv: Path) -> dict[str, Any]:
         say(f"making {venv.name} anew: it is unfinished, or the lock, the Python or the folder changed")
         shutil.rmtree(venv)
     else:
-        say(f"first run: making {venv} with Python {sys.version.split()[0]}; nothing outside this folder is changed")
+        say(f"first run: making {venv} with Python {sys.version.split()[0]}; the system's own is not touched")
         if venv.name != ".venv":
             say("(the .venv that is here is not dev.py's own; it stays as it is)")
     venv.mkdir()

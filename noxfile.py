@@ -8,6 +8,7 @@ PYENV_VERSION=3.11.7:3.12.1:3.13.0 python3 dev.py nox -s tests
 
 from __future__ import annotations
 
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -71,11 +72,11 @@ def build(session: nox.Session) -> None:
 @nox.session
 def package(session: nox.Session) -> None:
     """The wheel, installed where nothing else is: it holds its data files and its command starts."""
-    folder = Path(session.create_tmp()) / "wheel"
-    for old in folder.glob("*.whl"):
-        old.unlink()
-    session.run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), external=True)
-    (wheel,) = folder.glob("*.whl")
+    folder = Path(session.create_tmp())
+    for leftover in folder.iterdir():
+        shutil.rmtree(leftover)
+    session.run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist"), external=True)
+    (wheel,) = (folder / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     missing = [data for data in DATA if not any(name.startswith(data) for name in names)]
     if missing:
@@ -83,7 +84,7 @@ def package(session: nox.Session) -> None:
 
     _install_locked(session, "run.lock")
     session.install("--no-deps", "--force-reinstall", str(wheel))
-    session.chdir(session.create_tmp())
+    session.chdir(folder)
     session.run("connector", "--version")
     session.run("connector", "schema", silent=True)
     session.run("connector", "init", "project", silent=True)

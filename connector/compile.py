@@ -35,6 +35,15 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class Caution:
+    """Something that is allowed and likely unwanted: SQL over the staged columns that is true for such a row."""
+
+    slug: str
+    message: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
 class Projection:
     """The compiled mapping.
 
@@ -50,6 +59,7 @@ class Projection:
     fragments: Mapping[str, str]
     types: Mapping[str, ValueType]
     own_id: bool
+    cautions: tuple[Caution, ...] = ()
 
 
 def compile_sync(
@@ -100,7 +110,21 @@ class _Compiler:
             fragments=fragments,
             types={cell.label: value.type for cell, value in self.values.items()},
             own_id=own_id,
+            cautions=tuple(caution for route in routes for caution in self._cautions("", route.template, staged)),
         )
+
+    def _cautions(self, name: str, template: Template, staged: Mapping[Cell, str]) -> Iterator[Caution]:
+        if isinstance(template, Cell) and template.age_s is not None:
+            # The cell is milliseconds since 1970, and so is the time of the run.
+            old = f"{staged[template]} < {SEND_TIME} - {template.age_s * 1000}"
+            days = template.age_s // 86400
+            yield Caution("old-times", f"{template.label} is more than {days} days ago", old)
+        elif isinstance(template, Members):
+            if template.caution_bytes is not None:
+                large = f"strlen({self._render(template, staged, '0')}) > {template.caution_bytes}"
+                yield Caution("large-objects", f"{name} is larger than {template.caution_bytes} bytes", large)
+            for member, inner in template.members:
+                yield from self._cautions(member, inner, staged)
 
     def _fold(self, names: Sequence[str]) -> dict[str, str]:
         folded: dict[str, str] = {}
@@ -250,6 +274,10 @@ def _check(cell: Cell, sql: str, safe: str, value: Value, kind: Kind) -> str:
     if cell.never:
         listed = ", ".join(quoted_text(text) for text in cell.never)
         tests.append(f"WHEN ({value.sql}) IN ({listed}) THEN {label} || ' is ' || to_json({value.sql})::VARCHAR")
+    if cell.ahead_s is not None:
+        # The cell is milliseconds since 1970, and so is the time of the run.
+        late = f"({value.sql}) > {SEND_TIME} + {cell.ahead_s * 1000}"
+        tests.append(f"WHEN {late} THEN {label} || ' is in the future'")
     shown = f"left({plain_text(safe, kind)}, 100)"
     article = {"integer": "an integer", "list": "a list", "epoch_ms": "a time"}.get(value.type, f"a {value.type}")
     tests.append(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from connector.errors import SourceError
+from connector.errors import Problem, SourceError
 from connector.ports import Change, Outcome
 from connector.values import quoted_text
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from connector.state.snapshot import Snapshot
 
 SORTED_ROWS = 100_000  # a span of fewer rows is sorted on its way
+CAUTION_ROWS = 10_000  # cautions look at so many of the plan's rows: enough to notice, too few to slow a large run
 LANES = ("send", "alone", "removed", "settled")
 
 
@@ -75,6 +76,7 @@ class Plan:
     settled: Mapping[Outcome, Mapping[Change, int]]
     snapshot_size: int
     whole: bool
+    cautions: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,10 @@ def compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route],
         counts = _compare(snapshot, projection, routes, ask)
         spans = _number(snapshot, projection)
         settled = _settled(snapshot)
+        cautions = _cautions(snapshot, projection)
         snapshot.keep("plan", asdict(_info(projection, routes, ask, counts)))
         snapshot.connection.execute("DROP TABLE staged; DROP TABLE repeated; DROP TABLE shared; DROP TABLE compared")
-    return Plan(ask.run_id, counts, spans, settled, size, whole=ask.key is None)
+    return Plan(ask.run_id, counts, spans, settled, size, whole=ask.key is None, cautions=cautions)
 
 
 def _compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route], ask: Ask) -> Counts:
@@ -258,6 +261,20 @@ def _counts(snapshot: Snapshot) -> Counts:
         changed=by_change.get("changed", 0),
         removed=by_change.get("removed", 0),
         kept=kept,
+    )
+
+
+def _cautions(snapshot: Snapshot, projection: Projection) -> tuple[Problem, ...]:
+    """What is likely unwanted among the first rows to be sent, with how many of them."""
+    if not projection.cautions:
+        return ()
+    counted = ", ".join(f"count(*) FILTER ({caution.sql})" for caution in projection.cautions)
+    rows = f"SELECT * FROM state.plan WHERE outcome IS NULL AND fragment IS NULL LIMIT {CAUTION_ROWS}"
+    found = snapshot.connection.execute(f"SELECT count(*), {counted} FROM ({rows})").fetchone() or (0,)
+    return tuple(
+        Problem(f"{caution.message} in {count:,} of the first {found[0]:,} rows", caution.slug)
+        for caution, count in zip(projection.cautions, found[1:], strict=True)
+        if count
     )
 
 

@@ -17,6 +17,7 @@ from connector.work import PlanWork
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from connector.errors import Problem
     from connector.plan import Counts, Plan
     from connector.ports import Batch
     from connector.project.definition import Sync
@@ -51,6 +52,7 @@ class PlanResult:
     seconds: float
     guardrail: Held | None
     sample: tuple[Sample, ...]
+    warnings: tuple[Problem, ...] = ()
 
     def json(self) -> dict[str, Any]:
         """What `connector plan --json` prints."""
@@ -61,6 +63,7 @@ class PlanResult:
             "seconds": round(self.seconds, 3),
             "guardrail": None if self.guardrail is None else asdict(self.guardrail),
             "sample": [asdict(sample) for sample in self.sample],
+            "warnings": [asdict(warning) for warning in self.warnings],
         }
 
 
@@ -85,6 +88,7 @@ def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: 
         seconds=requests / settings.max_requests_per_second,
         guardrail=check_guardrails(sync, plan),
         sample=sample,
+        warnings=plan.cautions,
     )
 
 

@@ -73,6 +73,7 @@ class Cell:
 
     Exactly one of `column`, `sql` is set. `label` is what the user calls it in the sync config, for messages;
     `at` is `file:line:col`. `required`: a NULL rejects the row. `never`: texts that reject the row.
+    For a time: one further than `ahead_s` in the future rejects the row, one older than `age_s` earns a caution.
     """
 
     label: str
@@ -83,6 +84,8 @@ class Cell:
     required: bool = False
     at: str | None = None
     never: tuple[str, ...] = ()
+    ahead_s: int | None = None
+    age_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,14 @@ class SendTime:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """A JSON object, its members in this order. With `drop_empty` an object without members is left out."""
+    """A JSON object, its members in this order. With `drop_empty` an object without members is left out.
+
+    An object of more than `caution_bytes` of JSON earns a caution.
+    """
 
     members: tuple[tuple[str, Template], ...]
     drop_empty: bool = False
+    caution_bytes: int | None = None
 
 
 Template = Cell | Constant | SendTime | Members

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from connector.errors import Problem
     from connector.ports import Clock, Destination, DestinationSystem, Source, SourceSystem
     from connector.progress import Progress
     from connector.project.definition import Sync
@@ -114,6 +115,7 @@ class _Ending:
     )
     requests: dict[str, int] = field(default_factory=lambda: {"sent": 0, "retried": 0, "split": 0})
     error: ConnectorError | None = None
+    warnings: tuple[Problem, ...] = ()
 
 
 def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
@@ -253,6 +255,7 @@ def _steps(
     plan = query_and_compare(sync, options, means, snapshot, source, prepared, run_id)
     ending.rows = {name: getattr(plan.counts, name) for name in _ROW_COUNTS}
     ending.outcomes = _nothing_attempted(plan)
+    ending.warnings = plan.cautions
     held = check_guardrails(sync, plan)
     if held is not None and not options.force:
         discard(snapshot)
@@ -369,4 +372,5 @@ def _finish(ending: _Ending) -> Finish:
         rows=ending.rows,
         outcomes=ending.outcomes,
         requests=ending.requests,
+        warnings=ending.warnings,
     )

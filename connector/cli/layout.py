@@ -26,8 +26,8 @@ Part = str | Styled
 class Column:
     """A column of a table.
 
-    `give`: what happens to its text when there is no room: it is kept whole, cut at the end or in the middle, or wrapped
-    over several lines, down to `least` characters. Columns with `drop` leave when that is not enough, 1 first.
+    `give`: what happens to its text when there is no room: it is kept whole, cut at the end or in the middle, or
+    wrapped over several lines, down to `least` characters. Columns with `drop` leave when that is not enough, 1 first.
     """
 
     title: str

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from connector.cli.screen import Stream
     from connector.state.calls import Call
 
+VERDICTS = {"judged": "ok", "try_again": "try again", "not_attempted": "not attempted"}
 VERDICT_STYLE = {"judged": GOOD, "refused": BAD, "try_again": WARN, "unknown": WARN, "fault": BAD}
 _CLIENT_ERROR = 400
 
@@ -27,7 +28,7 @@ def call_columns() -> list[Column]:
     return [
         Column("call", align="right"),
         Column("at (UTC)", drop=1),
-        Column("request", give="middle", least=24),
+        Column("request", give="middle", least=36),
         Column("rows", align="right"),
         Column("status", align="right"),
         Column("took", align="right"),
@@ -76,7 +77,7 @@ def _status(call: Call) -> Part:
 
 
 def _verdict(call: Call) -> Part:
-    words = spoken(call.verdict) if call.verdict else "" if call.answered else "no answer yet"
+    words = VERDICTS.get(call.verdict or "", call.verdict) or ("" if call.answered else "no answer yet")
     if call.attempt > 1:
         words = f"{words}, attempt {call.attempt}"
     reason = call.reason or call.error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never, get_args
+from typing import TYPE_CHECKING, get_args
 
 from connector.errors import Problem
 from connector.project.definition import Sync
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from connector.ports import DestinationSystem
-    from connector.project.definition import DestinationEntry, Model, Places, SourceEntry
+    from connector.project.definition import DestinationEntry, Model, SourceEntry
     from connector.project.places import Document, Keys
     from connector.project.reading import Known, Reading
 
@@ -57,7 +57,6 @@ class SyncReader:
         settings = self._settings(document)
         if settings is None:
             return None
-        self._check_content(settings, document.places)
         destination = self._destinations.good.get(settings.destination)
         if destination is not None:
             system = self._systems[destination.type]
@@ -122,23 +121,6 @@ class SyncReader:
             message = f"'{document.shown('schedule', problem.key)}' {problem.message}"
             at = document.places.at("schedule", problem.key)
             self._findings.foreign("error", Problem(message, "bad-schedule", at, problem.hint), at)
-
-    def _check_content(self, settings: ObjectSync | EventSync, places: Places) -> None:
-        match settings:
-            case ObjectSync():
-                if not settings.fields.custom and not settings.fields.agent:
-                    advice = "name at least one field under custom or agent"
-                    self._findings.error("there is no field to write", "no-fields", places.at("fields"), advice)
-            case EventSync():
-                if settings.account_id is None:
-                    self._findings.warning(
-                        "the events carry no account_id, so Pendo cannot count them for an account",
-                        "no-account-id",
-                        places.at("object"),
-                        "account_id: the model's column that holds the account's id",
-                    )
-            case _:
-                assert_never(settings)
 
 
 def _expressions(value: object, path: Keys) -> Iterator[tuple[Keys, str]]:

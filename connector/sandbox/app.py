@@ -65,7 +65,7 @@ class SandboxApp:
             await self._wait(wait_ms / 1000)
             entry.fault = f"latency {wait_ms:g} ms"
         if fault is None:
-            answer = sandbox.handle(call)
+            answer = sandbox.answer(call)
             self._finish(entry, answer, sent=True, started=started)
             await connection.answer(answer, close=sandbox.switches.keep_alive == "close")
             return
@@ -74,7 +74,7 @@ class SandboxApp:
 
     async def _fault(self, connection: _Connection, fault: Fault, call: Call, entry: Received, started: float) -> None:
         applies = fault.applied or fault.connection in ("reset_after", "close_after", "truncate")
-        answer = self._sandbox.handle(call) if applies else None
+        answer = self._sandbox.answer(call) if applies else None
         if fault.status is not None:
             answer = _faulty(fault, fault.status, answer)
             self._finish(entry, answer, sent=True, started=started)
@@ -125,12 +125,11 @@ class _Connection:
         """Nothing, when the connection is closed, or reset, whatever was sent."""
         # Not part of ASGI: in uvicorn, `send` is a method of the request's cycle, which knows the transport.
         transport: asyncio.Transport = self._send.__self__.transport  # type: ignore[attr-defined]
-        if reset:
+        if reset and not transport.is_closing():
             raw = transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             transport.abort()
-        else:
-            transport.close()
+        transport.close()
         await self.gone()
 
     async def gone(self) -> None:

@@ -82,7 +82,7 @@ def json_answer(document: Any, *, status: int = 200, applied: bool = False, rows
 
 
 def parse(body: bytes) -> Any:
-    """The body's JSON. Raises ValueError for what a strict decoder refuses: NaN, 1e999, other encodings, deep nesting."""
+    """The body's JSON. Raises ValueError for what strict decoders refuse: NaN, 1e999, other encodings, deep nesting."""
     try:
         return json.loads(body.decode(), parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:

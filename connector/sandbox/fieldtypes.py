@@ -39,10 +39,8 @@ def fits(kind: str, value: Json, *, date_only: bool) -> bool:
             return True
 
 
-def coerced(kind: str, value: Json, *, date_only: bool) -> Json:
-    """The value made to fit the type; None when it cannot be."""
-    if fits(kind, value, date_only=date_only):
-        return value
+def coerced(kind: str, value: Json) -> Json:
+    """A value that does not fit the type, made to fit; None when it cannot be."""
     match kind:
         case "string" if isinstance(value, bool):
             return str(value).lower()

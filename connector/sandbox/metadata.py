@@ -93,7 +93,7 @@ def stored(state: State, column: Column, value: Any) -> Any:
         case "store_as_is":
             return value
         case "coerce":
-            made = coerced(column.type, value, date_only=date_only)
+            made = coerced(column.type, value)
             return _LOST if made is None else made
         case _:
             raise ValueError(f"field '{column.key}': not a {column.type}")

@@ -194,7 +194,7 @@ class Sandbox:
 
     # --- what it is asked ---
 
-    def handle(self, call: Call) -> Answer:
+    def answer(self, call: Call) -> Answer:
         """The answer to one call of Pendo's API, after doing what it says."""
         with self.lock:
             self._catch_up()

@@ -102,7 +102,7 @@ class Objects(Mapping[str, Metadata]):
 
 @dataclass(slots=True)
 class State:
-    """Everything that a reset forgets. Handlers change it while `lock` is held."""
+    """Everything that a reset forgets. It is changed while `lock` is held."""
 
     now: Callable[[], float]
     switches: Switches = field(default_factory=Switches)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from connector.errors import SourceError
 from connector.plan import Counts
-from connector.ports import Cell, Change, ValueType
+from connector.ports import Cell, Change, Members, Route, ValueType
 from connector.rows import read_rows
 from connector.state.snapshot import view_snapshot
-from tests.core.ground import REMOVALS, Ground, bodies, delete_route, event_route, route, tally, values
+from tests.core.ground import NOW_MS, REMOVALS, Ground, bodies, delete_route, event_route, route, tally, values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -373,6 +373,31 @@ def test_a_view_of_the_state_changes_nothing(ground: Ground, tmp_path: Path) -> 
     plan, _ = ground.run(values(("a", 2), ("b", 1)))
 
     assert counted(first.counts) == counted(plan.counts) == {"queried": 2, "added": 1, "changed": 1}
+
+
+def test_old_and_large_rows_earn_a_caution_and_future_ones_are_rejected(tmp_path: Path) -> None:
+    day_ms = 86_400_000
+    at = Cell(
+        "timestamp", sql="make_timestamp_ms(t)", type=ValueType.EPOCH_MS, required=True, ahead_s=300, age_s=7 * 86_400
+    )
+    properties = Members((("v", Cell("properties.v", "v")),), caution_bytes=20)
+    ground = Ground(
+        tmp_path,
+        (Route("track", frozenset({Change.ADDED}), Members((("timestamp", at), ("properties", properties))), 9, 9999),),
+        events=True,
+    )
+    rows = values(
+        ("now", NOW_MS, "x"), ("old", NOW_MS - 8 * day_ms, "x"), ("new", NOW_MS + day_ms, "x"), ("big", NOW_MS, "x" * 30),
+        columns="id, t, v",
+    )  # fmt: skip
+
+    plan, settlement = ground.run(rows, ("track", 0, 3, "succeeded"))
+
+    assert [(caution.slug, caution.message) for caution in plan.cautions] == [
+        ("old-times", "timestamp is more than 7 days ago in 1 of the first 3 rows"),
+        ("large-objects", "properties is larger than 20 bytes in 1 of the first 3 rows"),
+    ]
+    assert tally(settlement) == {"succeeded": {"added": 3}, "rejected": {"added": 1}}
 
 
 # --- properties ------------------------------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         (("    plan: plan", "    plan: { column: 1 }"), "7:21", "wrong-type"),
         (("    plan: plan", "    plan: { sql: 'sum(a)' }"), "7:18", "bad-expression"),
         (("    plan: plan", "    plan: { sql: '(' }"), "7:18", "bad-expression"),
-        (("  custom:\n    plan: plan", "  custom: {}"), "5:1", "no-fields"),
         (("  custom:\n    plan: plan", "  costum: {}"), "6:3", "unknown-key"),
         (("fields:\n  custom:\n    plan: plan", "x-fields: 1"), "1:1", "missing-key"),
         (("match: account_id", "match: ''"), "4:8", "wrong-value"),
@@ -79,13 +78,6 @@ def test_an_object_that_cannot_be_does_not_hide_the_rest(tmp_path: Path, text: s
     told = texts(tuple(p for p in found if p.slug not in ("missing-key", "wrong-choice")))
     assert all(word in told for word in expected)
     assert bool(told) == bool(expected)
-
-
-def test_events_without_an_account_are_warned_of(tmp_path: Path) -> None:
-    text = str(GOOD["sync_configs/upgrades.yml"]).replace("\naccount_id: account_id", "")
-    write(tmp_path, {"sync_configs/upgrades.yml": text})
-
-    assert said(loaded(tmp_path).warnings) == [("sync_configs/upgrades.yml:3:9", "no-account-id")]
 
 
 def test_a_warning_of_the_destination_stands_beside_the_others(tmp_path: Path) -> None:

@@ -161,6 +161,21 @@ def test_a_client_that_stops_waiting_ends_the_call(pendo: Peer) -> None:
     assert pendo.box.requests[0].ms < 2000
 
 
+@pytest.mark.parametrize("connection", ["reset_after", "close_after", "truncate", None])
+def test_a_client_that_left_before_the_fault_leaves_no_error(
+    pendo: Peer, connection: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    pendo.box.add_faults({"latency_ms": 120, "connection": connection, "last": 1})
+    with pytest.raises(httpx.ReadTimeout):
+        pendo.http.post("/data/track", json=event(), headers=SECRET, timeout=0.03)
+    while not pendo.box.requests[0].finished:
+        time.sleep(0.01)
+    pendo.get("/api/v1/token/verify")
+
+    assert len(pendo.box.events) == 1
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("rule", [{"connection": "hang"}, {"latency_ms": 60_000}])
 def test_a_server_that_stops_lets_waiting_calls_go(rule: Mapping[str, Any]) -> None:
     ended: list[str] = []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from connector.ports import (
+    Cell,
     Change,
     Constant,
     Judged,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from connector.systems.pendo.settings import PendoSettings
 
 TRACK = "track"
+SECONDS_A_DAY = 86_400
 ARRAYS = "track.arrays"  # the fact a probe leaves: "yes" or "no"
 
 
@@ -166,13 +169,17 @@ class EventDestination:
         if sync.account_id is not None:
             yield "accountId", template(sync.account_id, ("account_id",), self._at, becomes=ValueType.ID)
         yield "timestamp", self._timestamp()
-        yield "properties", Members(tuple(self._properties()), drop_empty=True)
+        size = facts.PROPERTIES_BYTES.value
+        yield "properties", Members(tuple(self._properties()), drop_empty=True, caution_bytes=size)
         yield "context", Members(tuple(self._context()), drop_empty=True)
 
     def _timestamp(self) -> Template:
         if self._sync.timestamp is None:
             return SendTime()
-        return template(self._sync.timestamp, ("timestamp",), self._at, becomes=ValueType.EPOCH_MS, required=True)
+        found = template(self._sync.timestamp, ("timestamp",), self._at, becomes=ValueType.EPOCH_MS, required=True)
+        if not isinstance(found, Cell):
+            return found
+        return replace(found, ahead_s=facts.EVENT_AHEAD_S.value, age_s=facts.EVENT_AGE_DAYS.value * SECONDS_A_DAY)
 
     def _properties(self) -> Iterator[tuple[str, Template]]:
         for name, spec in self._sync.properties.items():

@@ -174,6 +174,9 @@ PROPERTIES_BYTES: Fact[int] = Fact(
     512, "bytes of an event's properties above which Pendo's UI shows a marker instead", "2.4 [S-track]", "D"
 )
 EVENT_AGE_DAYS: Fact[int] = Fact(7, "days after which a past event may never be processed", "2.5 [PDF, S-track]", "D")
+EVENT_AHEAD_S: Fact[int] = Fact(
+    300, "seconds an event's time may be ahead of ours; beyond, it is not sent", "2.5, 9", "U"
+)
 EVENT_NAMES: Fact[int] = Fact(5_000, "distinct event names an app", "2.4 [S-track]", "D")
 PROPERTY_NAMES: Fact[int] = Fact(10_000, "distinct property names a subscription", "2.4 [S-track]", "D")
 

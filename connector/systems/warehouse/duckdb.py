@@ -131,7 +131,7 @@ def _bind(con: duckdb.DuckDBPyConnection, query: Query) -> list[tuple[str, str]]
         statements = con.extract_statements(query.sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise SourceError(
-                f"a model is one SELECT; this is {_named(statements)}", slug="source-not-select", at=query.at(0)
+                f"a model is one SELECT; this is {_named(statements)}", slug="not-a-select", at=query.at(0)
             )
     except duckdb.Error as error:
         raise _refused(con, error, query, prefix=0) from error

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -188,7 +189,10 @@ def test_a_thread_keeps_its_connection_and_shares_it_with_none() -> None:
 
 def test_a_connection_that_the_other_side_closed_is_not_used_again() -> None:
     with wire.serving(wire.answering(keep=False)) as server, closing(client()) as one:
-        replies = [one.send(request(server.url)) for _ in range(3)]
+        replies = []
+        for _ in range(3):
+            replies.append(one.send(request(server.url)))
+            time.sleep(0.2)  # the news of the closed connection needs a moment to arrive
 
     assert all(isinstance(reply, Reply) for reply in replies)
     assert server.connections == 3

@@ -52,7 +52,10 @@ def test_an_event_has_its_members_in_order() -> None:
         ("event", cell("event", "name", ValueType.ID, required=True)),
         ("visitorId", cell("visitor_id", "user_id", ValueType.ID, required=True, never=never)),
         ("accountId", cell("account_id", "account_id", ValueType.ID)),
-        ("timestamp", cell("timestamp", "occurred_at", ValueType.EPOCH_MS, required=True)),
+        (
+            "timestamp",
+            cell("timestamp", "occurred_at", ValueType.EPOCH_MS, required=True, ahead_s=300, age_s=7 * 86_400),
+        ),
         (
             "properties",
             Members(
@@ -61,6 +64,7 @@ def test_an_event_has_its_members_in_order() -> None:
                     ("Seats", cell("properties.Seats", "seats", ValueType.INTEGER, nulls=Nulls.NULL)),
                 ),
                 drop_empty=True,
+                caution_bytes=512,
             ),
         ),
         (
@@ -79,7 +83,8 @@ def test_what_is_not_mapped_is_left_out_and_the_time_is_that_of_sending() -> Non
     assert list(event) == ["type", "event", "visitorId", "timestamp", "properties", "context"]
     assert event["event"] == Constant("Plan Upgraded")
     assert event["timestamp"] == SendTime()
-    assert event["properties"] == event["context"] == Members((), drop_empty=True)
+    assert event["properties"] == Members((), drop_empty=True, caution_bytes=512)
+    assert event["context"] == Members((), drop_empty=True)
 
 
 def test_constants_become_texts_and_milliseconds() -> None:

@@ -118,9 +118,9 @@ def problem_of(source: DuckDb, sql: str) -> Problem:
             "did you mean arr?",
         ),
         ("select *\n fro plans", "source-query", "models/m.sql:6:6", "syntax error at or near", None),
-        ("select 1; select 2", "source-not-select", "models/m.sql:5:1", "this is 2 statements", None),
-        ("-- nothing", "source-not-select", "models/m.sql:5:1", "this is empty", None),
-        ("drop table plans", "source-not-select", "models/m.sql:5:1", "this is one DROP", None),
+        ("select 1; select 2", "not-a-select", "models/m.sql:5:1", "this is 2 statements", None),
+        ("-- nothing", "not-a-select", "models/m.sql:5:1", "this is empty", None),
+        ("drop table plans", "not-a-select", "models/m.sql:5:1", "this is one DROP", None),
         ("select * from read_csv('none.csv')", "source-query", "models/m.sql:5:15", "No files found", None),
     ],
 )

@@ -1,0 +1,20 @@
+"""What all tests share: an environment without the developer's own keys, and no race against the clock."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# A slow machine is no counterexample.
+settings.register_profile("connector", deadline=None)
+settings.load_profile("connector")
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of the developer's shell must not reach a test, least of all the keys of a real Pendo."""
+    for name in list(os.environ):
+        if name.startswith(("PENDO_", "CONNECTOR_")):
+            monkeypatch.delenv(name)
