@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,13 @@ class Invocation:
     def command_line(self, rest: str) -> str:
         """A command that works from here and now, on this project and its state: for the hints below a result."""
         words = [f"--{name} {quote(value)}" for name, value in self.given.items()]
-        return " ".join(["connector", *words, rest])
+        return " ".join([program(), *words, rest])
+
+
+def program() -> str:
+    """What to type to start this program: in a checkout, dev.py has put it where no shell finds it."""
+    made_by_dev = (Path(sys.prefix) / "dev.json").is_file() and Path("dev.py").is_file()
+    return "python3 dev.py connector" if made_by_dev else "connector"
 
 
 def current() -> Invocation:

@@ -19,6 +19,12 @@ class Styled(NamedTuple):
     style: str
 
 
+class Brief(str):
+    """A text that is cut at the end where its column wraps the others."""
+
+    __slots__ = ()
+
+
 Part = str | Styled
 
 
@@ -95,7 +101,7 @@ def width(text: str) -> int:
 
 def _row_lines(cells: Sequence[tuple[Part, Column, int]]) -> Iterator[list[Part]]:
     """A row over as many lines as its tallest cell takes; nothing stands behind the last text of a line."""
-    pieces = [_pieces(text_of(cell), column, wide) for cell, column, wide in cells]
+    pieces = [_pieces(text_of(cell), _give(cell, column), wide) for cell, column, wide in cells]
     for at in range(max((len(each) for each in pieces), default=1)):
         line: list[Part] = []
         blank = 0
@@ -113,14 +119,18 @@ def _row_lines(cells: Sequence[tuple[Part, Column, int]]) -> Iterator[list[Part]
         yield line
 
 
-def _pieces(text: str, column: Column, wide: int) -> list[str]:
-    """The text in lines that fit; line ends in it become spaces unless the column wraps."""
-    if column.give == "wrap" and (width(text) > wide or "\n" in text):
+def _give(cell: Part, column: Column) -> str:
+    return "end" if isinstance(cell, Brief) and column.give == "wrap" else column.give
+
+
+def _pieces(text: str, give: str, wide: int) -> list[str]:
+    """The text in lines that fit; line ends in it become spaces unless it is wrapped."""
+    if give == "wrap" and (width(text) > wide or "\n" in text):
         return [piece for line in text.split("\n") for piece in wrapped(line, wide)] or [""]
     text = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-    if column.give == "nothing" or width(text) <= wide:
+    if give == "nothing" or width(text) <= wide:
         return [text]
-    if column.give == "end":
+    if give == "end":
         return [_first(text, wide - 1) + "…"]
     tail = (wide - 1) * 2 // 3
     return [_first(text, wide - 1 - tail) + "…" + _first(text[::-1], tail)[::-1]]

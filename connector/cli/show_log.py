@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from connector.cli.figures import clock_time, counted, milliseconds, moment, number, size
-from connector.cli.layout import Column, Styled, Table
+from connector.cli.layout import Brief, Column, Styled, Table
 from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, compact, pretty
 from connector.cli.show_run import OUTCOME_STYLE, spoken
 
@@ -127,25 +127,25 @@ def _show_message(stream: Stream, headers: Mapping[str, str], body: str | None, 
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows' outcomes, one a line."""
-    reasons = any(row["reason"] for row in rows)
-    columns = [
-        Column("key", give="wrap", least=16),
-        Column("change"),
-        Column("outcome"),
-        Column("call", align="right", drop=2),
-        Column("tries", align="right", drop=1),
-    ]
-    table = Table([*columns, Column("reason" if reasons else "sent", give="wrap" if reasons else "end", least=20)])
+    """The rows' outcomes, one a line: with the reason, or else with what was sent."""
+    table = Table(
+        [
+            Column("key", give="wrap", least=16),
+            Column("change"),
+            Column("outcome"),
+            Column("call", align="right", drop=2),
+            Column("tries", align="right", drop=1),
+            Column("reason, or what was sent", give="wrap", least=30),
+        ]
+    )
     for row in rows:
-        sent = "" if row["payload"] is None else compact(row["payload"])
         table.add(
             row["key"],
             row["change"],
             Styled(spoken(row["outcome"]), OUTCOME_STYLE.get(row["outcome"], "")),
             "" if row["call_id"] is None else str(row["call_id"]),
             str(row["attempts"]) if row["attempts"] else "",
-            (row["reason"] or "") if reasons else sent,
+            row["reason"] or Brief("" if row["payload"] is None else compact(row["payload"])),
         )
     return table
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from connector.api import Project
     from connector.cli.invocation import Invocation
+    from connector.cli.screen import Stream
+    from connector.run import RunResult
 
 CANCELLED = 130
 BAD_OUTCOMES = ("rejected", "quarantined", "in_doubt")
@@ -130,13 +132,9 @@ class _Runs:
         self.codes.append(result.exit_code)
         self._show(project, result)
 
-    def _show(self, project: Project, result: Any) -> None:
-
+    def _show(self, project: Project, result: RunResult) -> None:
         stream, found = self.invocation.screen.people, result.json()
-        seconds = (result.run.finished_at or result.run.started_at) - result.run.started_at
-        show_result(stream, found, seconds)
-        if any(sum(found["outcomes"][name].values()) for name in (*BAD_OUTCOMES, "skipped")):
-            show_reasons(stream, project.reasons(found["run_id"]))
+        show_run(stream, project, result)
         if result.error is not None:
             show_problem(self.invocation.screen.err, result.error.problem)
         for words in self._next_steps(found):
@@ -153,6 +151,15 @@ class _Runs:
 
     def _say_stopping(self) -> None:
         self.invocation.screen.err.line("finishing the requests in flight; again to stop at once")
+
+
+def show_run(stream: Stream, project: Project, result: RunResult) -> None:
+    """Nothing, after the summary of a finished run, with the reasons of the rows that did not get through."""
+    found = result.json()
+    seconds = (result.run.finished_at or result.run.started_at) - result.run.started_at
+    show_result(stream, found, seconds)
+    if any(sum(found["outcomes"][name].values()) for name in (*BAD_OUTCOMES, "skipped")):
+        show_reasons(stream, project.reasons(found["run_id"]))
 
 
 def entry_without_run(sync: str | None, problem: Problem, status: str = "failed") -> dict[str, Any]:

@@ -1,0 +1,210 @@
+"""`connector demo`: what happens, told step by step."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector.cli.bar import watching
+from connector.cli.commands.run import show_run
+from connector.cli.failures import show_problem
+from connector.cli.figures import counted, number
+from connector.cli.invocation import current, everywhere, option, program
+from connector.cli.layout import Column, Styled, Table
+from connector.cli.screen import BAD, DIM, GOOD, STRONG
+from connector.cli.show_log import calls_table, rows_table
+from connector.cli.show_run import CHANGES, spoken
+from connector.cli.signals import stopping
+
+if TYPE_CHECKING:
+    from connector.cli.screen import Screen, Stream
+    from connector.demo import Demo
+    from connector.proof import Comparison
+    from connector.run import RunResult
+
+FOLDER = ".connector/demo"
+FAILED = 3
+MOST_ROWS = 2
+MOST_CALLS = 8
+
+
+@everywhere
+@click.command()
+@option("--dir", "folder", metavar="DIR", default=FOLDER, help="Where the sample project is made, anew each time.")
+def demo(*, folder: str) -> None:
+    """Everything on this machine: a sample warehouse, a local Pendo, real runs of four syncs, and what came of it.
+
+    Ends with 3 when the sandbox does not hold exactly what the warehouse says.
+    """
+    from connector.demo import demo as running_demo  # noqa: PLC0415 - start-up
+
+    invocation = current()
+    invocation.state_dir = None
+    with running_demo(Path(folder), now=time.time()) as it, stopping(it.project.stop, abort=True):
+        show = _Show(invocation.screen, it)
+        show.everything()
+    if invocation.screen.as_json:
+        invocation.screen.document(show.document)
+    else:
+        _where_to_look(invocation.screen.out, folder)
+    invocation.exit_code = 0 if show.document["ok"] else FAILED
+
+
+class _Show:
+    """The demo's acts, one after the other; `document` is what --json prints."""
+
+    def __init__(self, screen: Screen, it: Demo) -> None:
+        self.screen = screen
+        self.out: Stream = screen.people
+        self.it = it
+        self.document: dict[str, Any] = {"ok": True, "project": str(it.folder), "sandbox": it.url}
+
+    def everything(self) -> None:
+        self._scene()
+        self.first_run()
+        self.comparison()
+        self.second_run()
+        self.one_change()
+
+    def first_run(self) -> None:
+        self._heading("1", "The first run of each sync sends every row")
+        results = []
+        for name in self.it.project.syncs:
+            result = self._run(name)
+            results.append(result.json())
+            self.out.line()
+            show_run(self.out, self.it.project, result)
+            self._rows_and_calls(result)
+        self.document["first_run"] = results
+        self.out.line()
+        self.out.line(
+            Styled("The sample has one of each thing that goes wrong, on purpose: ", STRONG),
+            "a visitor that Pendo does not know is skipped, seats that are a word are rejected, rows without a key and "
+            "with a repeated key are left out. Each is counted and has its reason.",
+            hang=2,
+        )
+
+    def comparison(self) -> None:
+        self._heading("2", "What the sandbox holds now, compared with the warehouse value by value")
+        found = [self.it.compare(name) for name in self.it.project.syncs]
+        table = Table([Column(""), Column("", align="right"), Column("", give="wrap", least=30)])
+        for each in found:
+            table.add(
+                f"{each.what}s",
+                Styled(f"{number(each.equal)} of {number(each.rows)} equal", _verdict(each)),
+                _rest(each),
+            )
+        self.out.table(table, indent=2)
+        logged, received = self.it.logged_and_received()
+        same = logged == received
+        self.out.line(
+            f"{counted(logged, 'call')} in the API call log, {number(received)} received by the sandbox",
+            Styled("" if same else "  different!", BAD),
+            indent=2,
+        )
+        self.document["compared"] = [{**asdict(each), "holds": each.holds} for each in found]
+        self.document["calls"] = {"logged": logged, "received": received}
+        self._hold(same and all(each.holds for each in found))
+
+    def second_run(self) -> None:
+        self._heading("3", "A second run of each sync: nothing changed, so nothing is sent")
+        results = [self._run(name).json() for name in self.it.project.syncs]
+        table = Table([Column(""), Column("unchanged", align="right"), Column("sent", align="right"), Column("")])
+        for result in results:
+            sent = sum(result["outcomes"]["succeeded"].values())
+            again = sum(result["rows"][change] for change in CHANGES) - sent
+            words = f"{counted(again, 'row')} that Pendo did not take offered again" if again else ""
+            table.add(result["sync"], number(result["rows"]["unchanged"]), number(sent), Styled(words, DIM))
+            self._hold(sent == 0)
+        self.out.table(table, indent=2)
+        self.document["second_run"] = results
+
+    def one_change(self) -> None:
+        from connector.demo import CHANGED_COLUMN, CHANGED_KEY, CHANGED_SYNC  # noqa: PLC0415 - start-up
+
+        before, after = self.it.change_one_row()
+        self._heading("4", "One value changes in the warehouse, so one row is sent")
+        self.out.line(f"{CHANGED_COLUMN} of {CHANGED_KEY}: {before} -> {after}", indent=2)
+        self.out.line()
+        result = self._run(CHANGED_SYNC)
+        show_run(self.out, self.it.project, result)
+        self._rows_and_calls(result)
+        self.document["third_run"] = [result.json()]
+        self._hold(result.json()["outcomes"]["succeeded"] == {"added": 0, "changed": 1, "removed": 0})
+        self._hold(self.it.compare(CHANGED_SYNC).holds)
+
+    def _scene(self) -> None:
+        counts = self.it.sandbox.counts()
+        held = f"{number(counts['visitors'])} visitors, {number(counts['accounts'])} accounts"
+        table = Table([Column(""), Column("", give="wrap", least=30)])
+        table.add(
+            Styled("project", DIM),
+            f"{self.it.folder}: {counted(len(self.it.project.syncs), 'sync')}, made anew each time",
+        )
+        table.add(Styled("warehouse", DIM), f"{self.it.folder / 'warehouse.duckdb'}: a DuckDB file with sample data")
+        table.add(Styled("sandbox", DIM), f"{self.it.url}: a local Pendo that knows {held}")
+        self.out.table(table)
+
+    def _run(self, name: str) -> RunResult:
+        with watching(self.screen.err, name, shown=not self.screen.as_json) as progress:
+            result = self.it.run(name, progress)
+        if result.error is not None:
+            show_problem(self.screen.err, result.error.problem)
+            self._hold(False)
+        return result
+
+    def _rows_and_calls(self, result: RunResult) -> None:
+        project, run_id = self.it.project, result.run.run_id
+        outcomes = [name for name, counts in result.json()["outcomes"].items() if any(counts.values())]
+        rows = [row for name in outcomes for row in project.rows(run_id, outcome=name, limit=MOST_ROWS)]
+        if rows:
+            self.out.line(Styled("row by row, a few of each outcome", DIM), indent=2)
+            self.out.table(rows_table(rows), indent=4)
+        calls = project.calls(run_id, bodies=False)
+        if calls:
+            more = f", the first {MOST_CALLS} of {number(len(calls))}" if len(calls) > MOST_CALLS else ""
+            self.out.line(Styled(f"call by call{more}", DIM), indent=2)
+            self.out.table(calls_table(calls[:MOST_CALLS]), indent=4)
+
+    def _heading(self, number_: str, words: str) -> None:
+        self.out.line()
+        self.out.line(Styled(f"{number_}. {words}", STRONG))
+
+    def _hold(self, holds: bool) -> None:
+        self.document["ok"] = self.document["ok"] and holds
+
+
+def _verdict(found: Comparison) -> str:
+    return GOOD if found.holds else BAD
+
+
+def _rest(found: Comparison) -> str:
+    parts = [f"{number(count)} {spoken(outcome)}" for outcome, count in found.explained.items()]
+    if found.left_out:
+        parts.append(f"{counted(found.left_out, 'row')} left out")
+    if found.different:
+        parts.append(f"{number(len(found.different))} DIFFERENT: {', '.join(found.different[:3])}")
+    return ", ".join(parts)
+
+
+def _where_to_look(stream: Stream, folder: str) -> None:
+    from shlex import quote  # noqa: PLC0415
+
+    start = f"{program()} --project {quote(folder)}"
+    stream.line()
+    stream.line(Styled("Where to look next", STRONG))
+    table = Table([Column("", give="wrap", least=40), Column("", give="wrap", least=20)])
+    for words, what in (
+        (f"{start} runs", "the run history"),
+        (f"{start} log", "the last run: its calls, its rows"),
+        (f"{start} log --key group-01::acct-0001", "everything about one row"),
+        (f"{start} hold visitors", "what Pendo did not take"),
+        (f"{start} plan account_health --full-resync", "what a run would send"),
+        (f"{program()} init my-project", "a project of your own"),
+    ):
+        table.add(words, Styled(what, DIM))
+    stream.table(table, indent=2)

@@ -1,0 +1,177 @@
+"""The outside systems: what a source and a destination promise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import pyarrow as pa
+    from pydantic import BaseModel
+
+    from connector.errors import Problem
+    from connector.ports.calls import Batch, NoReply, ProbeAnswer, Reply, Request, Verdict
+    from connector.ports.rows import Route, ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A model's SQL on its way to a warehouse. `tag` is what the warehouse's own history shows for it.
+
+    `file` and `first_line` say where the SQL is written: an error in it is reported there.
+    """
+
+    sql: str
+    tag: str = "connector"
+    batch_rows: int = 100_000
+    file: str = "query"
+    first_line: int = 1
+
+    def at(self, offset: int) -> str:
+        """`file:line:col` of the character at `offset` of the SQL."""
+        before = self.sql[:offset]
+        return f"{self.file}:{self.first_line + before.count(chr(10))}:{offset - before.rfind(chr(10))}"
+
+
+class Source(Protocol):
+    """A warehouse. Every method may raise SourceError, and nothing else a user could cause."""
+
+    def check(self) -> None:
+        """Nothing, after logging in and asking for one row."""
+        ...
+
+    def columns(self, query: Query) -> pa.Schema:
+        """The result's columns and types, without reading its rows; names as the warehouse returns them."""
+        ...
+
+    def read(self, query: Query) -> AbstractContextManager[pa.RecordBatchReader]:
+        """The result, streamed: memory is bounded by a few batches, whatever the number of rows."""
+        ...
+
+    def cancel(self) -> None:
+        """Nothing, after asking the warehouse to stop what `read` is running. Safe from another thread."""
+        ...
+
+    def close(self) -> None:
+        """Nothing, after giving back the connection."""
+        ...
+
+
+class Destination(Protocol):
+    """One sync's view of a destination. Everything but `send` is pure."""
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The kinds of request this sync makes."""
+        ...
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must never be stored or shown."""
+        ...
+
+    def limits(self) -> Mapping[str, int]:
+        """The most rows a request takes at this moment, by route: a probe's answer may lower it. Thread-safe."""
+        ...
+
+    def prepare(self) -> Generator[Request, Reply, None]:
+        """The calls to make before the first row is sent: check the key, read the schema, create fields.
+
+        Raises DestinationError or ConfigError when the sync cannot work; nothing has been sent then.
+        """
+        ...
+
+    def build(self, batch: Batch) -> Request:
+        """The request that carries this batch."""
+        ...
+
+    def judge(self, request: Request, reply: Reply) -> Verdict:
+        """What the reply means for the request's rows; without a batch, only TryAgain, Fault or an empty Judged."""
+        ...
+
+    def probe(self, batch: Batch) -> Generator[Request, Verdict, ProbeAnswer] | None:
+        """The calls that find out why a batch was refused as a whole, or None when there is nothing to find out.
+
+        Carries the batch's first row only, and settles it.
+        """
+        ...
+
+    def send(self, request: Request) -> Reply | NoReply:
+        """The answer, or why there is none. The only method that touches the network. Thread-safe."""
+        ...
+
+    def close(self) -> None:
+        """Nothing, after closing the connections."""
+        ...
+
+
+class Connection(Protocol):
+    """The network side of a destination."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must never be stored or shown."""
+        ...
+
+    def send(self, request: Request) -> Reply | NoReply:
+        """The answer, or why there is none. Thread-safe."""
+        ...
+
+    def close(self) -> None:
+        """Nothing, after closing the connections."""
+        ...
+
+
+class SourceSystem(Protocol):
+    """A kind of warehouse, as the registry holds it."""
+
+    def settings(self) -> type[BaseModel]:
+        """The model of its entry under `sources:`."""
+        ...
+
+    def open(self, settings: BaseModel, root: Path) -> Source:
+        """A source that has not connected yet; paths in the settings are relative to `root`."""
+        ...
+
+
+class DestinationSystem(Protocol):
+    """A kind of destination, as the registry holds it."""
+
+    def settings(self) -> type[BaseModel]:
+        """The model of its entry under `destinations:`."""
+        ...
+
+    def problems(self, settings: BaseModel, sync: BaseModel, at: Callable[..., str]) -> list[tuple[str, Problem]]:
+        """What is wrong with this sync for this destination, as ("error" | "warning", problem); reads no network.
+
+        `at("fields", "custom", "plan")` is where the user wrote that key of the sync config.
+        """
+        ...
+
+    def open(
+        self,
+        settings: BaseModel,
+        sync: BaseModel,
+        *,
+        at: Callable[..., str],
+        learned: Mapping[str, str],
+        types: Mapping[str, ValueType] = ...,
+    ) -> Destination:
+        """One sync's destination.
+
+        `learned` holds the facts earlier probes left for this destination. `types` says by a cell's label what it is
+        sent as ("fields.custom.plan"); only `prepare` needs them, so they may be missing before the model was read.
+        """
+        ...
+
+    def connect(self, settings: BaseModel) -> Connection:
+        """The network side alone, for the calls of `check`, where there is no sync."""
+        ...
+
+    def check(self, settings: BaseModel) -> Generator[Request, Reply, str]:
+        """A sentence that says what the login may do, from calls that change nothing; for `check --online`."""
+        ...
