@@ -22,7 +22,7 @@ from connector.progress import Progress, Silent
 from connector.state.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from random import Random
 
     import pyarrow as pa
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from connector.checking import Checked
     from connector.planning import PlanResult
     from connector.ports import Clock, Source
-    from connector.project.definition import Definition, Model, Sync
+    from connector.probing import Probed
+    from connector.project.definition import Definition, DestinationEntry, Model, Sync
     from connector.rows import Reason
     from connector.run import Means, RunResult
     from connector.state.calls import Call
@@ -48,21 +49,21 @@ def load_project(
     environ: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     random: Random | None = None,
+    strict: bool = True,
 ) -> Project:
     """The project in this folder, its files read and checked.
 
-    Raises ConfigErrors with every problem of every file. Nothing is connected to and nothing is written yet.
+    Raises ConfigErrors with every problem of every file. Nothing is connected to and nothing is written yet. Without
+    `strict` a project with problems is loaded as far as it can be read: enough to look back at its runs.
     """
-    from connector.project.load import Systems, load  # noqa: PLC0415 - start-up: the YAML reader is slow to import
+    from connector.project.load import Systems, survey  # noqa: PLC0415 - start-up: the YAML reader is slow to import
     from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
 
-    definition = load(
-        Path(root),
-        Systems(SOURCES, DESTINATIONS),
-        environ=environ,
-        state_dir=None if state_dir is None else Path(state_dir),
-    )
-    return Project(definition, clock or SystemClock(), random or SystemRandom())
+    given = None if state_dir is None else Path(state_dir)
+    found = survey(Path(root), Systems(SOURCES, DESTINATIONS), environ=environ, state_dir=given)
+    if found.problems and strict:
+        raise ConfigErrors(found.problems)
+    return Project(found.definition, clock or SystemClock(), random or SystemRandom())
 
 
 def check_project(
@@ -81,12 +82,12 @@ def check_project(
     from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
 
     given = None if state_dir is None else Path(state_dir)
-    definition, problems = survey(Path(root), Systems(SOURCES, DESTINATIONS), environ=environ, state_dir=given)
+    found = survey(Path(root), Systems(SOURCES, DESTINATIONS), environ=environ, state_dir=given)
     with tempfile.TemporaryDirectory(prefix="connector-") as empty:
         # A check must not make the state directory: the project may lie where nobody may write.
-        elsewhere = replace(definition, state_dir=Path(empty))
+        elsewhere = replace(found.definition, state_dir=Path(empty))
         with Project(elsewhere, SystemClock(), SystemRandom()) as project:
-            return check(definition, problems, project.means(), online=online)
+            return check(found, project.means(), online=online)
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -175,7 +176,8 @@ class Project:
         from connector.ports import Query  # noqa: PLC0415 - start-up
 
         found: Model = _named(self.definition.models, model, "model")
-        query = Query(found.sql, tag=f"connector:preview:{model}", batch_rows=max(limit, 1))
+        tag = f"connector:preview:{model}"
+        query = Query(found.sql, tag, batch_rows=max(limit, 1), file=found.file, first_line=found.sql_line)
         with closing(self._source(found.settings.source)) as source, source.read(query) as reader:
             table = reader.schema.empty_table()
             for batch in reader:
@@ -310,6 +312,16 @@ class Project:
         from connector.undelivered import release  # noqa: PLC0415 - start-up
 
         return release(self.sync(sync), self.means(), key=key, drop=drop)
+
+    def probe(self, destination: str) -> Iterator[Probed]:
+        """What the destination does where its documentation is silent, probe by probe. Writes to it: for test apps.
+
+        Raises ConfigError for a destination without probes.
+        """
+        from connector.probing import probe  # noqa: PLC0415 - start-up
+
+        entry: DestinationEntry = _named(self.definition.destinations, destination, "destination")
+        return probe(entry, self.means(), f"{self._random.getrandbits(32):08x}")
 
     def close(self) -> None:
         """Nothing, after closing the history."""

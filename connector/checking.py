@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from connector.errors import Problem
-    from connector.project.definition import Definition, DestinationEntry, SourceEntry, Sync
+    from connector.project.definition import DestinationEntry, SourceEntry, Sync
+    from connector.project.load import Survey
     from connector.run import Means
 
 
@@ -39,13 +40,13 @@ class Checked:
     exit_code: int
 
 
-def check(definition: Definition, problems: tuple[Problem, ...], means: Means, *, online: bool) -> Checked:
-    """Everything that is wrong with a project: `problems` of its files, and what its warehouses say.
+def check(found: Survey, means: Means, *, online: bool) -> Checked:
+    """Everything that is wrong with a project: the problems of its files, and what its warehouses say.
 
     Each mapping is compared with the columns that its model returns: without `online` only where the warehouse is a
     file that is here, so that nobody logs in anywhere. With `online` every source and destination is asked, too.
     """
-    checking = _Checking(definition, problems, means)
+    checking = _Checking(found, means)
     if online:
         checking.log_in()
     checking.compare_models(online=online)
@@ -55,11 +56,12 @@ def check(definition: Definition, problems: tuple[Problem, ...], means: Means, *
 class _Checking:
     """A check of one project, step by step."""
 
-    def __init__(self, definition: Definition, problems: tuple[Problem, ...], means: Means) -> None:
-        self._definition = definition
+    def __init__(self, found: Survey, means: Means) -> None:
+        self._definition = found.definition
+        self._half_read = found.half_read
         self._means = means
-        self._problems = list(problems)
-        self._codes = {ConfigError.exit_code} if problems else set()
+        self._problems = list(found.problems)
+        self._codes = {ConfigError.exit_code} if found.problems else set()
         self._unchecked: list[str] = []
         self._online: list[tuple[str, str]] = []
 
@@ -70,11 +72,11 @@ class _Checking:
             self._note(partial(self._log_in_to_destination, name, destination))
 
     def compare_models(self, *, online: bool) -> None:
-        for name, sync in self._definition.syncs.items():
+        for sync in (*self._definition.syncs.values(), *self._half_read):
             if online or self._is_here(sync):
                 self._note(partial(self._compare, sync))
             else:
-                self._unchecked.append(name)
+                self._unchecked.append(sync.name)
 
     def result(self, *, online: bool) -> Checked:
         definition = self._definition

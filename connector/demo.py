@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import duckdb
-
 from connector.api import load_project
 from connector.errors import ConfigError
 from connector.proof import compare
-from connector.sample import build_warehouse, copy_sample, seed
+from connector.sample import a_day_later, build_warehouse, copy_sample, seed
 from connector.sandbox import INTEGRATION_KEY, TRACK_EVENT_SECRET, Sandbox, running
 
 if TYPE_CHECKING:
@@ -27,9 +25,7 @@ if TYPE_CHECKING:
 
 WAREHOUSE = "warehouse.duckdb"
 MARK = ".connector-demo"
-CHANGED_SYNC = "account_health"
-CHANGED_KEY = "group-01::acct-0001"
-CHANGED_COLUMN = "health_score"
+CHANGED_SYNCS = ("account_health", "visitors")
 
 _MARK_TEXT = "This folder belongs to `connector demo`, which removes it and makes it anew each time.\n"
 
@@ -59,15 +55,9 @@ class Demo:
         """How many calls are in the API call log, and how many the sandbox received."""
         return self.project.history.calls.count(None), len(self.sandbox.requests)
 
-    def change_one_row(self) -> tuple[float, float]:
-        """What one value of one account in the warehouse was, and what it is now."""
-        where = f"group_id || '::' || account_id = '{CHANGED_KEY}'"
-        with duckdb.connect(str(self.folder / WAREHOUSE)) as connection:
-            select = f"SELECT {CHANGED_COLUMN}::DOUBLE FROM marts.accounts WHERE {where}"
-            [(before,)] = connection.execute(select).fetchall()
-            after = round(100 - before, 1)
-            connection.execute(f"UPDATE marts.accounts SET {CHANGED_COLUMN} = {after} WHERE {where}")
-        return before, after
+    def a_day_later(self) -> None:
+        """Nothing, after a day's changes to the warehouse, good and bad."""
+        a_day_later(self.folder / WAREHOUSE)
 
 
 @contextmanager

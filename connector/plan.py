@@ -105,6 +105,7 @@ class PlanInfo:
     own_id: bool
     max_attempts: int
     hold_in_doubt: bool
+    whole: bool = True
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -149,7 +150,9 @@ def compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route],
 def _compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route], ask: Ask) -> Counts:
     """The counts, after making the narrow table `compared`."""
     connection = snapshot.connection
-    baseline = ask.events and ask.skip_first and snapshot.info("settled_once") is None
+    # A chosen row, or events that are to be sent again, are wanted in Pendo: they are no baseline.
+    first = ask.key is None and not ask.full_resync and snapshot.info("settled_once") is None
+    baseline = ask.events and ask.skip_first and first
     connection.execute(
         "CREATE TEMP TABLE repeated AS SELECT key FROM staged WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1"
     )
@@ -164,6 +167,8 @@ def _compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route]
             "INSERT INTO state.accepted SELECT key, NULL, NULL FROM compared "
             "WHERE lane IS NULL AND key NOT IN (SELECT key FROM state.accepted)"
         )
+        # Taken here and now: should this run die, what is new to the next one is an event.
+        snapshot.keep("settled_once", ask.run_id)
     return _counts(snapshot)
 
 
@@ -178,6 +183,7 @@ def _info(projection: Projection, routes: Sequence[Route], ask: Ask, counts: Cou
         own_id=projection.own_id,
         max_attempts=ask.max_attempts,
         hold_in_doubt=ask.hold_in_doubt,
+        whole=ask.key is None,
         counts=asdict(counts),
     )
 
@@ -187,7 +193,8 @@ def _compared(projection: Projection, ask: Ask, *, baseline: bool) -> str:
 
     `lane` is NULL where the row is unchanged.
     """
-    differs = "a_key IS NULL" if ask.events else "a_key IS NULL OR a_fp IS DISTINCT FROM fp"
+    # An event that was sent again on purpose and did not arrive is owed, although it was accepted once.
+    differs = "a_key IS NULL OR u_key IS NOT NULL" if ask.events else "a_key IS NULL OR a_fp IS DISTINCT FROM fp"
     if ask.full_resync:
         differs = "true"
     if baseline:
@@ -233,16 +240,24 @@ def _compared(projection: Projection, ask: Ask, *, baseline: bool) -> str:
 
 
 def _removed(ask: Ask, *, has_route: bool) -> str:
-    """SQL that adds the rows which Pendo has from this sync and the model no longer returns."""
-    lane, outcome = ("removed", "NULL") if has_route else ("settled", f"'{Outcome.SUCCEEDED}'")
+    """SQL that adds the rows which Pendo has, or may have, from this sync and the model no longer returns.
+
+    What was said of an undelivered row holds for its removal where it was one: those have no fingerprint.
+    """
     chosen = f"AND key = {quoted_text(ask.key)}" if ask.key is not None else ""
+    lane, outcome, reason = "'settled'", f"'{Outcome.SUCCEEDED}'", "NULL"
+    if has_route:
+        lane = "CASE WHEN u_outcome = 'quarantined' THEN 'settled' WHEN u_cause = 'row' THEN 'alone' ELSE 'removed' END"
+        outcome = "CASE WHEN u_outcome = 'quarantined' THEN u_outcome END"
+        reason = "CASE WHEN u_outcome = 'quarantined' THEN u_reason END"
     return f"""
     INSERT INTO compared
-    SELECT NULL, key, coalesce(id, key), 'removed', '{lane}', {outcome}, NULL, NULL FROM (
+    SELECT NULL, key, coalesce(id, key), 'removed', {lane}, {outcome}, {reason}, NULL FROM (
         SELECT key, id FROM state.accepted
         UNION ALL
-        SELECT key, id FROM state.undelivered WHERE outcome = 'in_doubt'
-            AND key NOT IN (SELECT key FROM state.accepted)) AS had
+        SELECT key, id FROM state.undelivered WHERE touched AND key NOT IN (SELECT key FROM state.accepted)) AS had
+    LEFT JOIN (SELECT key AS u_key, outcome AS u_outcome, cause AS u_cause, last_reason AS u_reason
+        FROM state.undelivered WHERE fp IS NULL) ON u_key = key
     WHERE NOT EXISTS (SELECT 1 FROM staged WHERE staged.key = had.key) {chosen}"""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,11 +15,11 @@ from connector.state.snapshot import view_snapshot
 from connector.work import PlanWork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from connector.errors import Problem
     from connector.plan import Counts, Plan
-    from connector.ports import Batch
+    from connector.ports import Batch, Change, Outcome
     from connector.project.definition import Sync
     from connector.project.settings import DestinationSettings
     from connector.run import Means
@@ -44,7 +44,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What a run would do. `seconds` is the time the requests take at the destination's present rate."""
+    """What a run would do. `seconds` is the time the requests take at the destination's present rate.
+
+    `settled` counts the rows whose outcome is known before anything is sent, by outcome and change.
+    """
 
     sync: str
     counts: Counts
@@ -53,6 +56,7 @@ class PlanResult:
     guardrail: Held | None
     sample: tuple[Sample, ...]
     warnings: tuple[Problem, ...] = ()
+    settled: Mapping[Outcome, Mapping[Change, int]] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
         """What `connector plan --json` prints."""
@@ -63,6 +67,7 @@ class PlanResult:
             "seconds": round(self.seconds, 3),
             "guardrail": None if self.guardrail is None else asdict(self.guardrail),
             "sample": [asdict(sample) for sample in self.sample],
+            "settled": {str(outcome): dict(counts) for outcome, counts in self.settled.items() if any(counts.values())},
             "warnings": [asdict(warning) for warning in self.warnings],
         }
 
@@ -72,8 +77,8 @@ def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: 
 
     Raises what `run_sync` raises before it sends anything.
     """
-    refuse_wrong_options(sync, options)
     with view_snapshot(means.state_dir, sync.name) as snapshot, closing(open_source(sync, means)) as source:
+        refuse_wrong_options(sync, options, snapshot)
         if snapshot.has_plan():
             _settle_the_copy(snapshot, means)
         prepared = prepare(sync, source, means)
@@ -81,14 +86,17 @@ def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: 
             plan = query_and_compare(sync, options, means, snapshot, source, prepared, "plan")
             requests, sample = _walk(snapshot, plan, prepared, options, means, show, before)
     settings = cast("DestinationSettings", sync.destination.settings)
+    ceiling = settings.max_requests_per_second
+    rate = means.history.rate(sync.destination.name, max_requests_per_second=ceiling, stop=means.stop).present()
     return PlanResult(
         sync=sync.name,
         counts=plan.counts,
         requests=requests,
-        seconds=requests / settings.max_requests_per_second,
+        seconds=requests / rate,
         guardrail=check_guardrails(sync, plan),
         sample=sample,
         warnings=plan.cautions,
+        settled=plan.settled,
     )
 
 
@@ -111,19 +119,20 @@ def _walk(
     """How many requests the rows take, and the first rows with theirs: the work is taken as a run would take it."""
     destination = prepared.destination
     work = PlanWork(snapshot, plan, destination.routes, prepared.projection.fragments, limit=options.limit)
-    work.set_send_time(means.now_ms)
     requests = 0
     sample: list[Sample] = []
-    while (batches := work.take(destination.limits())) is not None:
-        requests += len(batches)
-        if len(sample) < show:
-            keys = _keys(snapshot, batches[0])
-            for offset, (key, change) in enumerate(keys[: show - len(sample)]):
-                for batch in batches:
-                    request = destination.build(batch)
-                    row = destination.build(batch.part(offset, offset + 1)).body.decode()
-                    body = request.body.decode()
-                    sample.append(Sample(key, change, request.method, request.url, body, before(key), row))
+    with closing(work):
+        work.set_send_time(means.now_ms)
+        while (batches := work.take(destination.limits())) is not None:
+            requests += len(batches)
+            if len(sample) < show:
+                keys = _keys(snapshot, batches[0])
+                for offset, (key, change) in enumerate(keys[: show - len(sample)]):
+                    for batch in batches:
+                        request = destination.build(batch)
+                        row = destination.build(batch.part(offset, offset + 1)).body.decode()
+                        body = request.body.decode()
+                        sample.append(Sample(key, change, request.method, request.url, body, before(key), row))
     return requests, tuple(sample)
 
 

@@ -77,7 +77,7 @@ def _compare_objects(
         found.rows += 1
         if there == expected:
             found.equal += 1
-        elif key in undelivered and not there:
+        elif key in undelivered:
             found.explained[undelivered[key]] += 1
         else:
             found.different.append(key)

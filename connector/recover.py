@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.errors import Problem
-from connector.settle import settle, summary
+from connector.failpoints import reach
+from connector.settle import nothing, settle, summary
 from connector.state.runs import Finish
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def recover(snapshot: Snapshot, sync: str, history: History, state_dir: Path, no
         settled = summary(settle(snapshot, ranges, rows_path(state_dir, run_id), now_ms, stopped=True))
     else:
         settled = snapshot.info("last_settled")
+    reach("recovered")
     for run in history.runs.unfinished(sync):
-        known = settled if settled is not None and settled["run_id"] == run.run_id else None
+        # A run without a plan had counted nothing yet.
+        known = settled if settled is not None and settled["run_id"] == run.run_id else summary(nothing(run.run_id))
         history.runs.finish(
             run.run_id,
             Finish(
@@ -43,8 +46,8 @@ def recover(snapshot: Snapshot, sync: str, history: History, state_dir: Path, no
                     "interrupted",
                     hint="its rows were settled from its journal; those in doubt are offered again",
                 ),
-                rows=known["rows"] if known else None,
-                outcomes=known["outcomes"] if known else None,
+                rows=known["rows"],
+                outcomes=known["outcomes"],
                 requests={"sent": history.calls.count(run.run_id), "retried": 0, "split": 0},
             ),
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from connector.compile import Projection, compile_sync
 from connector.deliver import Delivered, Policy, converse, deliver
 from connector.errors import ConfigError, ConnectorError, HeldError, SourceError
+from connector.failpoints import reach
 from connector.guardrails import check_guardrails
 from connector.identities import check_identities
 from connector.plan import Ask, Plan, compare, stage
@@ -21,7 +22,7 @@ from connector.project.settings import DestinationSettings, EventSync
 from connector.recover import recover, rows_path
 from connector.settle import discard, settle, summary
 from connector.state.runs import Finish, NewRun, new_run_id
-from connector.state.snapshot import open_snapshot
+from connector.state.snapshot import open_snapshot, state_errors
 from connector.work import PlanWork
 
 if TYPE_CHECKING:
@@ -105,10 +106,14 @@ class Prepared:
 
 @dataclass(slots=True)
 class _Ending:
-    """What is known of a run so far, for the history. `begun`: a request may have gone out."""
+    """What is known of a run so far, for the history.
+
+    `begun`: a request may have gone out. `settled`: its outcomes are in the snapshot.
+    """
 
     status: str = "failed"
     begun: bool = False
+    settled: bool = False
     rows: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(_ROW_COUNTS, 0))
     outcomes: Mapping[str, Mapping[str, int]] = field(
         default_factory=lambda: {outcome.value: dict.fromkeys(map(str, Change), 0) for outcome in Outcome}
@@ -125,18 +130,19 @@ def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
     when the warehouse does not answer: nothing was sent then, and there is no run. Raises StateError when the state
     cannot be read or written; a run that had begun to send is settled by the next one.
     """
-    refuse_wrong_options(sync, options)
     with open_snapshot(means.state_dir, sync.name) as snapshot, closing(open_source(sync, means)) as source:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
+        refuse_wrong_options(sync, options, snapshot)
         prepared = prepare(sync, source, means)
         run_id = new_run_id(means.clock, means.random)
         means.history.runs.start(_new_run(sync, run_id, options))
+        reach("run-started")
         ending = _Ending()
         try:
-            with closing(prepared.destination):
+            with closing(prepared.destination), state_errors(snapshot.path, sync.name):
                 _steps(sync, options, means, snapshot, source, prepared, run_id, ending)
         except ConnectorError as error:
-            if ending.begun:
+            if ending.begun and not ending.settled:
                 # Requests went out: plan and journal stay as they are, and the next run settles this one from them.
                 raise
             ending.error = error
@@ -145,21 +151,27 @@ def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
                 discard(snapshot)
         ending.requests["sent"] = means.history.calls.count(run_id)
         means.history.runs.finish(run_id, _finish(ending))
+        reach("finished")
         means.history.forget(run_id)
         cancelled = ending.status == "cancelled"
         return RunResult(means.history.runs.get(run_id), None if cancelled else ending.error)
 
 
-def refuse_wrong_options(sync: Sync, options: Options) -> None:
+def refuse_wrong_options(sync: Sync, options: Options, snapshot: Snapshot) -> None:
     """Nothing, when these options make sense for this sync. Raises ConfigError."""
     events = isinstance(sync.settings, EventSync)
     if options.resend_events and not events:
-        raise ConfigError("--resend-events is for track_event syncs", slug="wrong-option")
+        raise ConfigError(
+            f"'{sync.name}' sends no events, so there are none to send again",
+            slug="wrong-option",
+            hint="leave out --resend-events; --full-resync alone sends every object again",
+        )
     if options.full_resync and events and not options.resend_events:
         raise ConfigError(
-            f"a full resync of '{sync.name}' would send every event of its model again, and Pendo counts them twice",
+            f"a full resync of '{sync.name}' sends every event of its model again, and Pendo counts those twice that "
+            f"it has: {snapshot.size():,} were accepted so far",
             slug="events-would-double",
-            hint="`connector plan --full-resync --resend-events` says how many; add --resend-events to do it",
+            hint="add --resend-events if that is wanted; `connector reset --baseline` takes the present rows as sent",
         )
 
 
@@ -192,7 +204,8 @@ def prepare(sync: Sync, source: Source, means: Means) -> Prepared:
 
 def query_of(sync: Sync, run_id: str) -> Query:
     """The model's query, tagged for the warehouse's own history."""
-    return Query(sync.model.sql, tag=f"connector:{sync.name}:{run_id}")
+    model = sync.model
+    return Query(model.sql, f"connector:{sync.name}:{run_id}", file=model.file, first_line=model.sql_line)
 
 
 def ask_of(sync: Sync, options: Options, run_id: str) -> Ask:
@@ -217,7 +230,10 @@ def query_and_compare(
     ask = ask_of(sync, options, run_id)
     with cancelling(source, means.stop), source.read(query_of(sync, run_id)) as batches:
         stage(snapshot, batches, prepared.projection, ask, means.now_ms)
-    return compare(snapshot, prepared.projection, prepared.destination.routes, ask)
+    reach("rows-staged")
+    plan = compare(snapshot, prepared.projection, prepared.destination.routes, ask)
+    reach("plan-written")
+    return plan
 
 
 @contextmanager
@@ -264,16 +280,19 @@ def _steps(
         return
     means.history.runs.stage(run_id, "processing")
     work = PlanWork(snapshot, plan, prepared.destination.routes, prepared.projection.fragments, limit=options.limit)
-    work.set_send_time(means.now_ms)
-    delivered = _deliver(sync, means, plan, work, prepared.destination, run_id, ending)
+    with closing(work):
+        work.set_send_time(means.now_ms)
+        delivered = _deliver(sync, means, plan, work, prepared.destination, run_id, ending)
     means.history.runs.stage(run_id, "reporting")
     means.progress.step("reporting", None)
     stopped = ending.error is not None or means.stop.is_set()
     settlement = settle(
         snapshot, means.history.ranges(run_id), rows_path(means.state_dir, run_id), means.now_ms, stopped=stopped
     )
+    ending.settled = True
     ending.outcomes = summary(settlement)["outcomes"]
-    ending.status = _status(ending, delivered)
+    ending.status = _status(ending, delivered, cancelled=means.stop.is_set())
+    reach("settled")
     check_identities(plan, settlement, delivered)
 
 
@@ -306,6 +325,7 @@ def _deliver(
         journal.flush()
         ending.error = error
         return None
+    reach("prepared")
     means.progress.step("sending", to_send)
     delivered = deliver(
         work,
@@ -319,6 +339,7 @@ def _deliver(
         progress=means.progress.rows,
     )
     journal.flush()
+    reach("all-sent")
     ending.requests |= {"retried": delivered.retried, "split": delivered.split}
     ending.error = delivered.fault
     for name, value in delivered.learned.items():
@@ -338,10 +359,11 @@ def policy_of(sync: Sync) -> Policy:
     )
 
 
-def _status(ending: _Ending, delivered: Delivered | None) -> str:
+def _status(ending: _Ending, delivered: Delivered | None, *, cancelled: bool) -> str:
     if ending.error is not None:
         return "failed"
-    if delivered is not None and delivered.cancelled:
+    unsent = sum(ending.outcomes[Outcome.NOT_ATTEMPTED].values())
+    if (delivered is not None and delivered.cancelled) or (cancelled and unsent):
         return "cancelled"
     bad = (Outcome.REJECTED, Outcome.IN_DOUBT, Outcome.QUARANTINED)
     return "warning" if any(sum(ending.outcomes[outcome].values()) for outcome in bad) else "success"

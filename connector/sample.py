@@ -1,7 +1,6 @@
 """The sample: data of an application that does not exist, and the project that syncs it.
 
-The data holds one of each thing that goes wrong in practice: a user whom Pendo has never seen (skipped), a user in two
-rows (left out, counted as duplicates), an account without an id (left out), and seats that are a word (rejected).
+At first every row arrives. `a_day_later` changes one row and brings one of each thing that goes wrong in practice.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ import duckdb
 
 from connector.errors import ConfigError
 
-UNKNOWN_VISITOR = "user-1000"  # invited, never signed in: not in Pendo
-DOUBLE_VISITOR = "user-0500"  # member of two accounts: two rows
+CHANGED_ACCOUNT = "group-01::acct-0001"  # its health score falls
+UNKNOWN_VISITOR = "user-1001"  # invited, never signed in: not in Pendo
+DOUBLE_VISITOR = "user-0500"  # member of two accounts now: two rows
 BAD_SEATS_ACCOUNT = "group-06::acct-0042"  # "twelve" seats
 
 _COPIED = ("connector.yml", "models", "sync_configs", "sandbox.yml")
@@ -50,17 +50,13 @@ select
     format('group-{:02}', (n - 1) % 12 + 1) as group_id,
     ['free', 'team', 'business', 'enterprise'][n * n // 5 % 4 + 1] as plan,
     -- kept by hand in a sheet, hence text
-    case n when 42 then 'twelve' else (5 + n * 7 % 90)::varchar end as seats,
+    (5 + n * 7 % 90)::varchar as seats,
     ([0, 4800, 24000, 96000][n * n // 5 % 4 + 1] * (1 + n % 5 / 10))::decimal(12, 2) as arr,
     (n * 37 % 1000) / 10 as health_score,
     n * 3 % 8 as open_tickets,
     date '2023-01-01' + (n * 11 % 900)::int as customer_since,
     case when n * n // 5 % 4 > 0 then timestamp '2027-01-31 00:00:00' + to_days((n * 3 % 330)::int) end as renews_at
 from range(1, 121) as t(n);
-
--- signed, but not set up yet: no id in the application
-insert into marts.accounts
-select null, 'group-03', 'team', '10', 4800, null, 0, date '2026-01-15', timestamp '2028-01-31 00:00:00';
 
 create table app.users as
 select
@@ -73,9 +69,20 @@ select
     n * 13 % 45 as sessions_30d,
     n % 25 = 0 as is_champion
 from range(1, 1001) as t(n);
+"""
 
-insert into app.users select * replace ('acct-0111' as account_id, 'admin' as role) from app.users
-where user_id = 'user-0500';
+_NEXT_DAY = """
+update marts.accounts set health_score = 12.5, open_tickets = 9 where account_id = 'acct-0001';
+update marts.accounts set seats = 'twelve' where account_id = 'acct-0042';
+
+-- signed, but not set up yet: no id in the application
+insert into marts.accounts
+select null, 'group-03', 'team', '10', 4800, null, 0, date '2026-01-15', timestamp '2028-01-31 00:00:00';
+
+insert into app.users
+select 'user-1001', 'acct-0001', 'member', 'en', [], timestamp '2026-01-15 08:00:00', 0, false
+union all
+select * replace ('acct-0111' as account_id, 'admin' as role) from app.users where user_id = 'user-0500';
 """
 
 # {now} is the newest moment; all rows lie in the six days before it.
@@ -100,7 +107,7 @@ order by n;
 
 
 def build_warehouse(path: Path, *, now: float) -> None:
-    """Nothing, after writing the sample warehouse to a new file: 1,001 users, 121 accounts, 12 groups, 2,000 upgrades.
+    """Nothing, after writing the sample warehouse to a new file: 1,000 users, 120 accounts, 12 groups, 2,000 upgrades.
 
     `now` (seconds since 1970) is when the newest upgrade happened; everything else is the same every time. What was at
     `path` is replaced in one step.
@@ -113,13 +120,25 @@ def build_warehouse(path: Path, *, now: float) -> None:
     new.replace(path)
 
 
+def a_day_later(path: Path) -> None:
+    """Nothing, after changing the warehouse as a day might.
+
+    One account changed. And one of each thing that goes wrong: a user whom Pendo has never seen (skipped), a user in
+    two rows (left out), an account without an id (left out), and seats that are a word (rejected).
+    """
+    with duckdb.connect(str(path)) as con:
+        con.execute("begin")
+        con.execute(_NEXT_DAY)
+        con.execute("commit")
+
+
 def seed() -> dict[str, Any]:
     """What a Pendo that fits the sample knows, as a sandbox takes it: ids by kind, and the fields that exist."""
     with duckdb.connect() as con:
         _fill(con, 0)
-        accounts = "select group_id || '::' || account_id from marts.accounts where account_id is not null"
+        accounts = "select group_id || '::' || account_id from marts.accounts"
         return {
-            "visitors": _ids(con, f"select user_id from app.users where user_id <> '{UNKNOWN_VISITOR}'"),
+            "visitors": _ids(con, "select user_id from app.users"),
             "accounts": _ids(con, accounts),
             "parent_accounts": _ids(con, "select group_id from billing.account_groups"),
             "fields": copy.deepcopy(_FIELDS),
@@ -130,7 +149,7 @@ def sandbox_yaml() -> str:
     """The text of sandbox.yml: `seed()`, short enough to be read."""
     known = seed()
     lines = [
-        "# What the sandbox (`connector sandbox`) knows when it starts. It fits the sample data, but for one visitor.",
+        "# What the sandbox (`connector sandbox`) knows when it starts. It fits the sample data.",
         "# Written by connector/sample.py; change it as you like, or delete it to start with an empty Pendo.",
         "",
         "fields: # by kind and group; what is missing here is made by a sync that says `create: true`",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from connector.failpoints import reach
 from connector.plan import Counts, PlanInfo
 from connector.ports import Change, Outcome
 from connector.values import quoted_text
@@ -51,6 +52,7 @@ def settle(
     """
     connection = snapshot.connection
     info = PlanInfo(**snapshot.info("plan"))
+    reach("before-settling")
     connection.execute(f"SET VARIABLE send_time_ms = {now_ms}")
     connection.register("journal", journal)
     try:
@@ -60,13 +62,15 @@ def settle(
             settlement = Settlement(info.run_id, Counts(**info.counts), _tally(snapshot))
             if rows_path is not None:
                 _write_rows(snapshot, rows_path)
-            for statement in _fold(info, now_ms):
+            reach("rows-file-written")
+            for statement in _fold(info, now_ms, stopped=stopped):
                 connection.execute(statement)
-            if not stopped:
+            if info.whole and not stopped:
                 snapshot.keep("settled_once", info.run_id)
             snapshot.keep("last_settled", summary(settlement))
             connection.execute("DROP TABLE result; DROP TABLE ranges")
             _forget_plan(snapshot)
+            reach("before-settle-commit")
     finally:
         connection.unregister("journal")
     return settlement
@@ -81,6 +85,11 @@ def discard(snapshot: Snapshot) -> None:
 def _forget_plan(snapshot: Snapshot) -> None:
     snapshot.keep("plan", None)
     snapshot.connection.execute("DROP TABLE state.plan; DROP TABLE state.span")
+
+
+def nothing(run_id: str) -> Settlement:
+    """What a run came to that did not get as far as a plan."""
+    return Settlement(run_id, Counts(), {outcome: dict.fromkeys(Change, 0) for outcome in Outcome})
 
 
 def summary(settlement: Settlement) -> dict[str, Any]:
@@ -99,6 +108,8 @@ def summary(settlement: Settlement) -> dict[str, Any]:
 
 def _result(info: PlanInfo) -> str:
     """SQL that makes `result`: each row of the plan with its worst outcome over the routes its change needs.
+
+    `touched`: on some route Pendo took the row, or may have.
 
     The ranges of one route do not overlap, so the one that starts last before a number is the only one it can be in.
     A later call about the same rows wins (`call_id`), should a dead process have left both.
@@ -121,6 +132,10 @@ def _result(info: PlanInfo) -> str:
         )
         picks.append((at, inside, listed))
     worst = f"greatest({', '.join(levels)})" if len(levels) > 1 else (levels[0] if levels else "0")
+    touched = " OR ".join(
+        f"(p.change IN ({listed}) AND {inside} AND r{at}.outcome IN ('succeeded', 'in_doubt'))"
+        for at, inside, listed in picks
+    )
 
     def pick(column: str) -> str:
         """The column of the first route whose outcome is the worst one."""
@@ -139,7 +154,8 @@ def _result(info: PlanInfo) -> str:
         coalesce(p.reason, {pick("reason")}) AS reason,
         CASE WHEN p.outcome IS NULL THEN {pick("cause")} WHEN p.problem IS NOT NULL THEN 'value' END AS cause,
         CASE WHEN p.outcome IS NULL THEN {call} END AS call_id,
-        CASE WHEN p.outcome IS NULL THEN coalesce({pick("attempts")}, 0) ELSE 0 END::INTEGER AS attempts
+        CASE WHEN p.outcome IS NULL THEN coalesce({pick("attempts")}, 0) ELSE 0 END::INTEGER AS attempts,
+        coalesce({touched or "false"}, false) AS touched
     FROM state.plan p {" ".join(joins)}"""
 
 
@@ -162,58 +178,72 @@ def _write_rows(snapshot: Snapshot, path: Path) -> None:
     partial.replace(path)
 
 
-def _fold(info: PlanInfo, now_ms: int) -> list[str]:
+def _fold(info: PlanInfo, now_ms: int, *, stopped: bool) -> list[str]:
     """The statements that carry the outcomes into the snapshot."""
     gone = "change = 'removed' AND outcome IN ('succeeded', 'skipped')"
     fp = "NULL" if info.events else "fp"
+    # Of a run that did not get to its end nobody knows every attempt.
+    moved = "true" if stopped else "touched OR attempts > 0"
     statements = [
         f"DELETE FROM state.accepted WHERE key IN (SELECT key FROM result WHERE {gone})",
-        # Pendo may hold some of the new values: whatever the row says next time, it must be sent.
-        """UPDATE state.accepted SET fp = NULL WHERE key IN (SELECT key FROM result WHERE change = 'changed'
-            AND outcome <> 'succeeded' AND (attempts > 0 OR outcome = 'in_doubt'))""",
-        """UPDATE state.accepted SET fp = r.fp FROM result r WHERE accepted.key = r.key AND r.change = 'changed'
-            AND r.outcome = 'succeeded'""",
+        # Pendo may hold some of the new values, or none any more: whatever the row says next time, it must be sent.
+        f"""UPDATE state.accepted SET fp = NULL WHERE key IN (SELECT key FROM result WHERE change <> 'added'
+            AND outcome <> 'succeeded' AND ({moved}))""",
+        """UPDATE state.accepted SET fp = r.fp, id = CASE WHEN r.id <> r.key THEN r.id END FROM result r
+            WHERE accepted.key = r.key AND r.change = 'changed' AND r.outcome = 'succeeded'""",
         f"""INSERT INTO state.accepted SELECT key, CASE WHEN id <> key THEN id END, {fp} FROM result
             WHERE change = 'added' AND outcome = 'succeeded' AND key NOT IN (SELECT key FROM state.accepted)""",
     ]
     if info.deletes:
-        statements.append(
-            f"INSERT INTO state.deleted SELECT key, id, make_timestamp_ms({now_ms}), {quoted_text(info.run_id)} "
-            "FROM result WHERE change = 'removed' AND outcome = 'succeeded'"
-        )
+        deleted = "FROM result WHERE change = 'removed' AND outcome IN ('succeeded', 'in_doubt')"
+        at, by = f"make_timestamp_ms({now_ms})", quoted_text(info.run_id)
+        statements += [
+            f"DELETE FROM state.deleted WHERE key IN (SELECT key {deleted})",
+            f"INSERT INTO state.deleted SELECT key, id, {at}, {by} {deleted}",
+        ]
     return [*statements, *_undelivered(info)]
 
 
 def _undelivered(info: PlanInfo) -> list[str]:
     """The statements that bring the table of undelivered rows up to date."""
-    keeps = "outcome IN ('rejected', 'quarantined', 'in_doubt'" + (", 'not_attempted')" if info.events else ")")
+    owed = "r.outcome IN ('rejected', 'quarantined', 'in_doubt')"
+    # A row that no request reached stays what it was before; one that Pendo has in part must not be forgotten.
+    owed += " OR (r.outcome = 'not_attempted' AND "
+    owed += "true)" if info.events else "(u.key IS NOT NULL OR (r.change = 'added' AND r.touched)))"
     # An event in doubt is sent again by the next run unless the sync holds such events.
     outcome = "outcome" if info.hold_in_doubt or not info.events else "replace(outcome, 'in_doubt', 'not_attempted')"
     fragment = f"coalesce(p.fragment, {info.fragment})" if info.fragment else "NULL"
-    fp = f"({info.fingerprint})" if info.events else "p.fp"
+    # The values of a kept row are gone, its fingerprint is the one it had.
+    fp = f"CASE WHEN p.fragment IS NULL THEN ({info.fingerprint}) END" if info.events else "p.fp"
     counted = "CASE WHEN r.outcome = 'rejected' AND r.cause IN ('row', 'value') THEN 1 ELSE 0 END"
-    same = "u.fp IS NOT DISTINCT FROM r.fp"
+    same = "(r.kept OR u.fp IS NOT DISTINCT FROM r.fp)"
     payload = f"CASE WHEN p.problem IS NULL THEN {fragment} END"
-    chosen = (
-        f"SELECT n, key, id, change, outcome, cause, reason, p_fp AS fp, p_fragment AS fragment FROM result JOIN "
-        f"(SELECT p.n AS p_n, {fp} AS p_fp, {payload} AS p_fragment FROM state.plan p) ON p_n = n WHERE {keeps}"
-    )
+    chosen = f"""
+        SELECT key, id, change, outcome, cause, reason, touched, p_fp AS fp, p_kept AS kept, p_fragment AS fragment
+        FROM result JOIN (SELECT p.n AS p_n, {fp} AS p_fp, p.fragment IS NOT NULL AS p_kept, {payload} AS p_fragment
+            FROM state.plan p) ON p_n = n WHERE outcome NOT IN ('succeeded', 'skipped')"""
     run = quoted_text(info.run_id)
     attempts = f"CASE WHEN {same} THEN coalesce(u.attempts, 0) ELSE 0 END + {counted}"
     return [
         f"""CREATE TEMP TABLE waiting AS
-        SELECT r.key, CASE WHEN r.id <> r.key THEN r.id END AS id, r.fp,
+        SELECT r.key, CASE WHEN r.id <> r.key THEN r.id END AS id, CASE WHEN r.kept THEN u.fp ELSE r.fp END AS fp,
             CASE WHEN r.outcome = 'rejected' AND {attempts} >= {info.max_attempts} THEN 'quarantined'
+                WHEN r.outcome = 'not_attempted' AND {same} THEN coalesce(u.outcome, r.outcome)
                 ELSE r.outcome END AS outcome,
-            coalesce(r.cause, u.cause) AS cause, {attempts} AS attempts,
+            coalesce(r.cause, CASE WHEN {same} THEN u.cause END) AS cause, {attempts} AS attempts,
             CASE WHEN {same} THEN coalesce(u.first_reason, r.reason) ELSE r.reason END AS first_reason,
             coalesce(r.reason, u.last_reason) AS last_reason,
             CASE WHEN {same} THEN coalesce(u.first_run, {run}) ELSE {run} END AS first_run,
-            {run} AS last_run, r.fragment
+            {run} AS last_run, coalesce(r.fragment, u.fragment) AS fragment,
+            (r.change = 'added' AND r.touched) OR coalesce(u.touched, false) AS touched
         FROM (SELECT * REPLACE ({outcome} AS outcome) FROM ({chosen})) r
-        LEFT JOIN state.undelivered u ON u.key = r.key""",
+        LEFT JOIN state.undelivered u ON u.key = r.key
+        WHERE {owed}""",
         "DELETE FROM state.undelivered WHERE key IN (SELECT key FROM result)",
+        # Of the others, those that are owed no more: back at their accepted values, or gone without a trace.
+        f"""DELETE FROM state.undelivered WHERE fragment IS NULL AND {str(info.whole).lower()}
+            AND (NOT touched OR key IN (SELECT key FROM state.accepted))""",
         """INSERT INTO state.undelivered SELECT key, id, fp, outcome, cause, attempts, first_reason, last_reason,
-            first_run, last_run, fragment FROM waiting""",
+            first_run, last_run, fragment, touched FROM waiting""",
         "DROP TABLE waiting",
     ]

@@ -13,7 +13,7 @@ from connector.errors import CountsError
 from connector.ports import Batch, Change, Fragments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from connector.plan import Plan, Span
     from connector.ports import Route
@@ -78,7 +78,7 @@ class PlanWork:
         self._routes = routes
         self._left = limit
         self._lock = threading.Lock()
-        self._stretches = iter(self._lanes())
+        self._stretches = self._lanes()
         self._stretch: _Stretch | None = None
         self.next_number = first_number
 
@@ -111,12 +111,22 @@ class PlanWork:
         """Nothing; rows rendered from now on carry this time where the mapping has none."""
         self._cursor.execute(f"SET VARIABLE send_time_ms = {now_ms}")
 
-    def _lanes(self) -> Iterator[_Stretch]:
+    def close(self) -> None:
+        """Nothing, after letting go of the rows that nobody took: an open result keeps the sync's file open, too."""
+        self._stretches.close()
+        if self._stretch is not None:
+            self._stretch.reader.close()
+            self._stretch = None
+        self._cursor.close()
+
+    def _lanes(self) -> Generator[_Stretch, None, None]:
         """A stretch is a run of spans that travel alike, so that a batch may hold added and changed rows."""
         for lane in ("send", "alone", "removed"):
-            spans = [span for span in self._spans if span.lane == lane]
-            if spans:
-                yield self._open(lane, spans)
+            for removals in (False, True):
+                is_alike = (Change.REMOVED,) if removals else (Change.ADDED, Change.CHANGED)
+                spans = [span for span in self._spans if span.lane == lane and span.change in is_alike]
+                if spans:
+                    yield self._open(lane, spans)
 
     def _open(self, lane: str, spans: list[Span]) -> _Stretch:
         routes = tuple(route for route in self._routes if spans[0].change in route.changes)

@@ -14,8 +14,10 @@ from connector.ports import Query
 from connector.project.load import Systems, load
 from connector.sample import (
     BAD_SEATS_ACCOUNT,
+    CHANGED_ACCOUNT,
     DOUBLE_VISITOR,
     UNKNOWN_VISITOR,
+    a_day_later,
     build_warehouse,
     copy_sample,
     sandbox_yaml,
@@ -51,9 +53,9 @@ def rows_of(definition: Definition, sync: str) -> list[dict[str, object]]:
         return list(reader.read_all().to_pylist())
 
 
-def test_the_sample_project_is_read_without_a_word(definition: Definition) -> None:
+def test_the_sample_project_is_read_and_warns_only_of_the_agent_fields_that_it_shows(definition: Definition) -> None:
     assert sorted(definition.syncs) == ["account_health", "parent_accounts", "plan_upgrades", "visitors"]
-    assert definition.warnings == ()
+    assert [warning.slug for warning in definition.warnings] == ["agent-fields-overwritten"]
 
 
 def test_every_column_that_a_sync_names_is_in_its_model(definition: Definition) -> None:
@@ -75,31 +77,36 @@ def columns_in(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("sync", "id_column", "known", "rows", "unknown"),
+    ("sync", "id_column", "known", "rows"),
     [
-        ("visitors", "user_id", "visitors", 1001, {UNKNOWN_VISITOR}),
-        ("account_health", "account_id", "accounts", 121, {None}),
-        ("parent_accounts", "group_id", "parent_accounts", 12, set()),
-        ("plan_upgrades", "user_id", "visitors", 2000, set()),
-        ("plan_upgrades", "account_id", "accounts", 2000, set()),
+        ("visitors", "user_id", "visitors", 1000),
+        ("account_health", "account_id", "accounts", 120),
+        ("parent_accounts", "group_id", "parent_accounts", 12),
+        ("plan_upgrades", "user_id", "visitors", 2000),
+        ("plan_upgrades", "account_id", "accounts", 2000),
     ],
 )
-def test_the_sandbox_knows_every_id_but_one_visitor(
-    definition: Definition, sync: str, id_column: str, known: str, rows: int, unknown: set[str | None]
-) -> None:
+def test_the_sandbox_knows_every_id(definition: Definition, sync: str, id_column: str, known: str, rows: int) -> None:
     ids = [row[id_column] for row in rows_of(definition, sync)]
 
     assert len(ids) == rows
-    assert set(ids) - set(seed()[known]) == unknown
+    assert set(ids) <= set(seed()[known])
 
 
-def test_one_of_each_thing_that_goes_wrong_is_in_the_data(definition: Definition) -> None:
-    users = Counter(row["user_id"] for row in rows_of(definition, "visitors"))
-    accounts = rows_of(definition, "account_health")
-    no_numbers = [row["account_id"] for row in accounts if not str(row["seats"]).isdigit()]
+def test_a_day_later_one_row_changed_and_one_of_each_thing_goes_wrong(tmp_path: Path) -> None:
+    copy_sample(tmp_path / "later")
+    build_warehouse(tmp_path / "later" / "warehouse.duckdb", now=NOW)
+    later = load(tmp_path / "later", Systems(SOURCES, DESTINATIONS), environ={})
+    before = {row["account_id"]: row["health_score"] for row in rows_of(later, "account_health")}
+    a_day_later(tmp_path / "later" / "warehouse.duckdb")
+    users = Counter(row["user_id"] for row in rows_of(later, "visitors"))
+    accounts = rows_of(later, "account_health")
 
+    changed = {row["account_id"] for row in accounts if row["health_score"] != before.get(row["account_id"])}
+    assert changed == {CHANGED_ACCOUNT}
     assert [user for user, rows in users.items() if rows > 1] == [DOUBLE_VISITOR]
-    assert no_numbers == [BAD_SEATS_ACCOUNT]
+    assert set(users) - set(seed()["visitors"]) == {UNKNOWN_VISITOR}
+    assert [row["account_id"] for row in accounts if not str(row["seats"]).isdigit()] == [BAD_SEATS_ACCOUNT]
     assert sum(row["account_id"] is None for row in accounts) == 1
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.figures import number
+from connector.cli.figures import duration, number
 from connector.cli.screen import DIM
 from connector.progress import Silent
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from connector.progress import Progress
 
 NAME_WIDTH = 24
-_SHOWN = {"rejected": "rejected", "skipped": "skipped", "in_doubt": "in doubt", "quarantined": "quarantined"}
+WIDE = 100
+FIRST_RATE_S = 1.0  # before that, a rate says nothing
+SHOWN = {"rejected": "rejected", "skipped": "skipped", "in_doubt": "in doubt", "quarantined": "quarantined"}
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def watching(stream: Stream, sync: str, *, shown: bool) -> Iterator[Progress]:
 
     rich = RichProgress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=10 if stream.width < WIDE else 30),
         TextColumn("{task.fields[figures]}"),
         console=stream.console,
         transient=True,
@@ -47,28 +50,30 @@ class Bar:
         self._rich = rich
         self._name = sync if len(sync) <= NAME_WIDTH else sync[: NAME_WIDTH - 1] + "…"
         self._task = rich.add_task(self._titled("starting"), total=None, figures="")
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
+        self._total = 0
+        self._began_s = 0.0
 
     def step(self, name: str, rows: int | None) -> None:
         """Nothing, after showing the step."""
-        known = {} if rows is None else {"completed": 0}
-        self._rich.update(self._task, description=self._titled(name), total=rows, **known)
-        if name != "sending":
-            self._rich.update(self._task, total=None, figures="")
+        self._total, self._began_s = rows or 0, self._rich.get_time()
+        figures = "" if rows is None else self._figures()
+        self._rich.update(self._task, description=self._titled(name), total=rows, completed=0, figures=figures)
 
     def rows(self, outcome: Outcome, count: int) -> None:
         """Nothing, after counting the rows."""
-        self._counts[outcome.value] = self._counts.get(outcome.value, 0) + count
-        self._rich.update(self._task, advance=count)
-        self._rich.update(self._task, figures=self._figures())
+        self._counts[outcome.value] += count
+        self._rich.update(self._task, advance=count, figures=self._figures())
 
     def _titled(self, step: str) -> str:
         return f"{self._name} [{DIM}]{step}[/]"
 
     def _figures(self) -> str:
-        task = next(task for task in self._rich.tasks if task.id == self._task)
-        parts = [f"{number(int(task.completed))}/{number(int(task.total or 0))} rows"]
-        if task.speed:
-            parts.append(f"{number(round(task.speed))}/s")
-        parts += [f"{number(self._counts[name])} {words}" for name, words in _SHOWN.items() if self._counts.get(name)]
+        done = self._counts.total()
+        parts = [f"{number(done)}/{number(self._total)} rows"]
+        seconds = self._rich.get_time() - self._began_s
+        if done and seconds >= FIRST_RATE_S:
+            left_s = (self._total - done) * seconds / done
+            parts += [f"{number(round(done / seconds))}/s", f"{duration(round(left_s), whole=True)} left"]
+        parts += [f"{number(self._counts[name])} {words}" for name, words in SHOWN.items() if self._counts[name]]
         return ", ".join(parts)

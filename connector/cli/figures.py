@@ -23,12 +23,14 @@ def counted(value: int, noun: str, plural: str | None = None) -> str:
     return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
 
 
-def duration(seconds: float) -> str:
-    """A stretch of time, with as much detail as it deserves: `0.42 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`."""
-    if seconds < _FEW_S:
-        return f"{seconds:.2f} s"
+def duration(seconds: float, *, whole: bool = False) -> str:
+    """A stretch of time, with as much detail as it deserves: `0.42 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`.
+
+    `whole`: no part of a second is shown.
+    """
     if seconds < _MINUTE_S:
-        return f"{seconds:.1f} s"
+        digits = 0 if whole else 2 if seconds < _FEW_S else 1
+        return f"{seconds:.{digits}f} s"
     if seconds < _HOUR_S:
         return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
     return f"{int(seconds // 3600):,} h {int(seconds % 3600 // 60):02d} min"
@@ -36,7 +38,7 @@ def duration(seconds: float) -> str:
 
 def estimate(seconds: float) -> str:
     """A stretch of time that nobody knows to the hundredth."""
-    return "less than a second" if seconds < 1 else f"about {duration(round(seconds)).removesuffix('.00 s')}".rstrip()
+    return "less than a second" if seconds < 1 else f"about {duration(round(seconds), whole=True)}"
 
 
 def milliseconds(value: float | None) -> str:

@@ -13,6 +13,7 @@ import click
 
 from connector.cli.failures import show_warnings
 from connector.cli.screen import Screen
+from connector.errors import ConfigErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,11 +38,17 @@ class Invocation:
     exit_code: int = 0
 
     @contextmanager
-    def project(self) -> Iterator[Project]:
-        """The project, loaded. Raises ConfigErrors."""
+    def project(self, *, looking_back: bool = False) -> Iterator[Project]:
+        """The project, loaded. Raises ConfigErrors; a mistake in its files is no reason not to look back."""
         from connector import load_project  # noqa: PLC0415 - start-up: `--help` does not read YAML
+        from connector.api import check_project  # noqa: PLC0415
 
-        with load_project(self.root, state_dir=self.state_dir) as project:
+        try:
+            loaded = load_project(self.root, state_dir=self.state_dir, strict=not looking_back)
+        except ConfigErrors:
+            # The files alone are not all: columns that the models do not have are told in the same go.
+            raise ConfigErrors(check_project(self.root, state_dir=self.state_dir).errors) from None
+        with loaded as project:
             self.state_dir = project.definition.state_dir
             yield project
 

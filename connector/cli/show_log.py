@@ -28,11 +28,11 @@ def call_columns() -> list[Column]:
     return [
         Column("call", align="right"),
         Column("at (UTC)", drop=1),
-        Column("request", give="middle", least=36),
+        Column("request", give="middle", least=29),
         Column("rows", align="right"),
         Column("status", align="right"),
         Column("took", align="right"),
-        Column("verdict", give="end", least=10),
+        Column("verdict", give="end", least=13),
     ]
 
 
@@ -90,7 +90,8 @@ def show_call(stream: Stream, call: Call) -> None:
     stream.line(Styled(f"call {call.id}", STRONG), f" of run {call.run_id}, {moment(call.started_at)}")
     about = [call.purpose, f"attempt {call.attempt}"]
     if call.rows:
-        about.append(f"{counted(call.rows, 'row')} ({call.first} to {(call.stop or 0) - 1} of the plan)")
+        which = f"number {call.first}" if call.rows == 1 else f"numbers {call.first} to {(call.stop or 0) - 1}"
+        about.append(f"{counted(call.rows, 'row')} ({which} of the plan)")
     if call.route:
         about.append(f"route {call.route}")
     if call.parent_id is not None:
@@ -108,7 +109,9 @@ def show_call(stream: Stream, call: Call) -> None:
     if call.verdict or call.reason:
         stream.line()
         said = f": {call.reason}" if call.reason else ""
-        stream.line(Styled("verdict ", DIM), f"{spoken(call.verdict or 'none')}{said}", hang=4)
+        stream.line(
+            Styled("verdict ", DIM), f"{VERDICTS.get(call.verdict or '', call.verdict or 'none')}{said}", hang=4
+        )
 
 
 def _show_message(stream: Stream, headers: Mapping[str, str], body: str | None, size_bytes: int) -> None:
@@ -135,7 +138,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             Column("outcome"),
             Column("call", align="right", drop=2),
             Column("tries", align="right", drop=1),
-            Column("reason, or what was sent", give="wrap", least=30),
+            Column("reason, or what was sent", give="wrap", least=24),
         ]
     )
     for row in rows:

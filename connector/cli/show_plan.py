@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from connector.cli.figures import counted, estimate, number, size
 from connector.cli.layout import Styled
 from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, compact
-from connector.cli.show_run import CHANGES, model_line
+from connector.cli.show_run import CHANGES, OUTCOME_STYLE, model_line, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,8 @@ LITERAL_CHARACTERS = 1_200
 def show_plan(stream: Stream, plan: PlanResult) -> None:
     """Nothing, after the counts, the guardrail's verdict and the first rows with their requests."""
     counts = plan.json()["rows"]
-    to_send = sum(counts[change] for change in CHANGES)
+    settled = {outcome: sum(by_change.values()) for outcome, by_change in plan.json()["settled"].items()}
+    to_send = sum(counts[change] for change in CHANGES) - sum(settled.values())
     stream.line(Styled(plan.sync, STRONG), "  ", model_line(counts), hang=4)
     if plan.requests:
         stream.line(
@@ -36,6 +37,9 @@ def show_plan(stream: Stream, plan: PlanResult) -> None:
         )
     else:
         stream.line("a run would send nothing", indent=2)
+    for outcome, rows in settled.items():
+        style = OUTCOME_STYLE.get(outcome, "")
+        stream.line(Styled(f"{counted(rows, 'row')} {spoken(outcome)}", style), " before anything is sent", indent=2)
     if plan.guardrail is not None:
         stream.line(Styled("held: ", BAD), plan.guardrail.message, indent=2, hang=4)
         stream.line(Styled(f"hint: {plan.guardrail.hint}", DIM), indent=4, hang=6)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CANCELLED = 130
+SHOW_CURSOR = b"\x1b[?25h\n"
+"""What a progress bar would have done at its end."""
 
 
 @contextmanager
@@ -34,6 +36,8 @@ def stopping(stop: threading.Event, say: Callable[[], None] | None = None, *, ab
     def watch() -> None:
         while (received := os.read(reader, 1)) and received[0] != 0:
             if stop.is_set():
+                if os.isatty(2):
+                    os.write(2, SHOW_CURSOR)
                 os._exit(CANCELLED)
             stop.set()
             if say is not None:

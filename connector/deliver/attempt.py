@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from tenacity import Retrying, retry_if_result
 
+from connector.failpoints import reach
 from connector.ports import Fault, Judged, NoReply, Refused, TryAgain, Unknown
 from connector.state.clock import pause
 
@@ -89,7 +90,9 @@ class Attempts:
             return
         journal, request, last_id = self._journal, answer.request, answer.call_id
         parent = answer.parent if last_id is None else last_id
+        reach("before-intent")
         call_id = journal.begin(request, attempt=answer.attempts + 1, parent=parent)
+        reach("before-send")
         if answer.open and answer.verdict is not None:
             # A doubt stays open until the next intent stands, so that a crash meanwhile leaves it as one.
             journal.settle(last_id, verdict_name(answer.verdict), reason_of(answer.verdict))
@@ -103,7 +106,9 @@ class Attempts:
         except BaseException as defect:
             journal.answer(call_id, NoReply(f"{type(defect).__name__} in the connector", maybe_applied=True, ms=0.0))
             raise
+        reach("before-answer")
         journal.answer(call_id, reply)
+        reach("before-verdict")
         answer.reply, answer.verdict = reply, self._judge(answer, reply)
 
     def _judge(self, answer: Answer, reply: Reply | NoReply) -> Verdict:
@@ -185,7 +190,8 @@ class Attempts:
 
     def _before_waiting(self, answer: Answer) -> None:
         """Nothing, when all that is certain is durable: the wait may be long."""
-        if isinstance(answer.verdict, TryAgain):
+        # A doubt that an earlier attempt left stays open, whatever this one was told.
+        if isinstance(answer.verdict, TryAgain) and not answer.in_doubt:
             self._journal.settle(answer.call_id, verdict_name(answer.verdict), answer.verdict.reason)
             answer.open = False
         self._journal.flush()

@@ -66,10 +66,23 @@ def load(
     CONNECTOR_STATE_DIR, else `state: dir:` of connector.yml, else `.connector`; all but the first relative to `root`.
     Raises ConfigErrors with every problem of every file, in the order of the files.
     """
-    definition, problems = survey(root, systems, environ=environ, state_dir=state_dir)
-    if problems:
-        raise ConfigErrors(problems)
-    return definition
+    found = survey(root, systems, environ=environ, state_dir=state_dir)
+    if found.problems:
+        raise ConfigErrors(found.problems)
+    return found.definition
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A project as far as it can be read, and every problem of every file.
+
+    A model or a sync with a problem of its own is not in `definition`; `half_read` are the syncs with what is wrong in
+    them left out.
+    """
+
+    definition: Definition
+    problems: tuple[Problem, ...]
+    half_read: tuple[Sync, ...]
 
 
 def survey(
@@ -78,10 +91,10 @@ def survey(
     *,
     environ: Mapping[str, str] | None = None,
     state_dir: Path | None = None,
-) -> tuple[Definition, tuple[Problem, ...]]:
-    """The project as far as it can be read, and every problem of every file: what `load` raises.
+) -> Survey:
+    """The project as far as it can be read, and what `load` would raise.
 
-    A model or a sync with a problem of its own is left out. Raises ConfigError where there is no project at all.
+    Raises ConfigError where there is no project at all.
     """
     root = root.absolute()
     if not _is_file(root / PROJECT_FILE):
@@ -95,7 +108,7 @@ def survey(
     with Grammar() as grammar:
         loading = _Loading(root, systems, Reading(Environment(variables, findings), grammar, findings))
         definition = loading.definition(state_dir, variables.get(STATE_VARIABLE))
-    return definition, findings.errors()
+    return Survey(definition, findings.errors(), loading.half_read)
 
 
 class _Loading:
@@ -106,6 +119,7 @@ class _Loading:
         self._systems = systems
         self._reading = reading
         self._findings = reading.findings
+        self.half_read: tuple[Sync, ...] = ()
 
     def definition(self, state_dir: Path | None, state_variable: str | None) -> Definition:
         document = self._project_document()
@@ -115,6 +129,7 @@ class _Loading:
         models = self._models(sources)
         reader = SyncReader(self._reading, self._systems.destinations, sources, destinations, models)
         syncs = self._syncs(reader)
+        self.half_read = tuple(reader.half_read)
         written = settings.state.dir if settings is not None else None
         return Definition(
             root=self._root,

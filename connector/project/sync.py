@@ -10,13 +10,13 @@ from connector.project.names import hint, nearest
 from connector.project.places import read_mapping
 from connector.project.schedule import schedule_problem
 from connector.project.settings import EventSync, ObjectSync, Schedule
-from connector.project.validation import part, validate
+from connector.project.validation import part, salvaged, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from connector.ports import DestinationSystem
-    from connector.project.definition import DestinationEntry, Model, SourceEntry
+    from connector.project.definition import DestinationEntry, Model, Places, SourceEntry
     from connector.project.places import Document, Keys
     from connector.project.reading import Known, Reading
 
@@ -45,9 +45,13 @@ class SyncReader:
         self._sources = sources
         self._destinations = destinations
         self._models = models
+        self.half_read: list[Sync] = []
 
     def read(self, name: str, file: str, text: str) -> Sync | None:
-        """The sync, or None when something is wrong with it or with what it names; what, has been noted."""
+        """The sync, or None when something is wrong with it or with what it names; what, has been noted.
+
+        What is right in a sync with mistakes goes to `half_read`, so that more can be said of it in the same go.
+        """
         document = read_mapping(text, file, self._reading.environment, self._findings)
         if document is None:
             return None
@@ -56,17 +60,29 @@ class SyncReader:
         self._check_schedule(document)
         settings = self._settings(document)
         if settings is None:
+            half = self._salvaged(document)
+            sync = self._sync(name, file, half, document.places) if half is not None else None
+            self.half_read += [sync] if sync is not None else []
             return None
         destination = self._destinations.good.get(settings.destination)
         if destination is not None:
             system = self._systems[destination.type]
             for kind, problem in system.problems(destination.settings, settings, document.places.at):
                 self._findings.foreign(kind, problem, document.places.at())
+        return self._sync(name, file, settings, document.places)
+
+    def _sync(self, name: str, file: str, settings: ObjectSync | EventSync, places: Places) -> Sync | None:
+        destination = self._destinations.good.get(settings.destination)
         model = self._models.good.get(settings.model)
         source = self._sources.good.get(model.settings.source) if model is not None else None
         if destination is None or model is None or source is None:
             return None
-        return Sync(name, file, settings, document.places, model, source, destination)
+        return Sync(name, file, settings, places, model, source, destination)
+
+    @staticmethod
+    def _salvaged(document: Document) -> ObjectSync | EventSync | None:
+        given = document.data.get("object")
+        return salvaged(OBJECTS[given], document) if isinstance(given, str) and given in OBJECTS else None
 
     def _settings(self, document: Document) -> ObjectSync | EventSync | None:
         """The settings, by the class that `object` names; where it names none, by the one it probably means."""

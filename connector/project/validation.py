@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import types
 from enum import Enum
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from connector.project.places import Document, Keys
 
 M = TypeVar("M", bound=BaseModel)
+
+_SALVAGES = 3  # taking one thing out may show another
 
 WANTED = {
     "model_type": "a mapping",
@@ -90,9 +93,37 @@ def part(model: type[M], document: Document, *at: str | int) -> M | None:
         return None
 
 
+def salvaged(model: type[M], document: Document) -> M | None:
+    """The settings without what is wrong in them, for what can still be said of the rest; nothing is noted.
+
+    None when too little is left.
+    """
+    data = copy.deepcopy(document.data)
+    wrong: set[Keys] = set(document.unreadable)
+    for _ in range(_SALVAGES):
+        for path in wrong:
+            _remove(data, path)
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+        wrong = {_existing(data, detail["loc"]) for detail in details if detail["type"] != "missing"} - {()}
+        if not wrong:
+            return None
+    return None
+
+
 def known_keys(model: type[BaseModel]) -> list[str]:
     """The keys that a mapping of this class may have, as the user writes them."""
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _remove(data: Any, path: Keys) -> None:
+    inside = data
+    for key in path[:-1]:
+        inside = child(inside, key)
+    if isinstance(inside, dict):
+        inside.pop(path[-1], None)
 
 
 def _holds_unreadable(document: Document, at: Keys) -> bool:
@@ -169,7 +200,7 @@ def _note(error: _Error, findings: Findings) -> None:
         findings.error(_wrong_type(error), "wrong-type", at, _help(error))
     elif error.type in LIMITS:
         limit, words = LIMITS[error.type]
-        findings.error(f"{error.name} {words} {error.context[limit]}", "out-of-range", at)
+        findings.error(f"{error.name} {words} {error.context[limit]}", "out-of-range", at, _help(error))
     elif error.type in ("literal_error", "enum"):
         _note_choice(error, findings, at)
     elif error.type == "string_pattern_mismatch":

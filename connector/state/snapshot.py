@@ -2,7 +2,8 @@
 
     accepted      key, id, fp      every row whose present values Pendo took; for events the ledger of keys ever sent.
                                    `id` is NULL where it equals the key; `fp` is NULL where Pendo may hold other values.
-    undelivered   key, ...         rejected, quarantined, held and (events only) unsent rows, with their reasons
+    undelivered   key, ...         rejected, quarantined, held and (events only) unsent rows, with their reasons;
+                                   `touched`: Pendo may hold some of a row that is not accepted
     deleted       key, id, ...     ids that this sync had Pendo delete
     plan, span, plan_info          the plan of the run that is under way; gone once it is settled
 
@@ -16,6 +17,7 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,13 +32,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEMORY_LIMIT = "512MB"
+BUSY_LOOKS, BUSY_LOOK_S = 20, 0.02
+
+_BROKEN = (
+    duckdb.IOException,
+    duckdb.SerializationException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.ResourceInUseException,
+)
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS state.info (name VARCHAR PRIMARY KEY, value VARCHAR);
 CREATE TABLE IF NOT EXISTS state.accepted (key VARCHAR, id VARCHAR, fp UHUGEINT);
 CREATE TABLE IF NOT EXISTS state.undelivered (
     key VARCHAR, id VARCHAR, fp UHUGEINT, outcome VARCHAR, cause VARCHAR, attempts INTEGER, first_reason VARCHAR,
-    last_reason VARCHAR, first_run VARCHAR, last_run VARCHAR, fragment VARCHAR);
+    last_reason VARCHAR, first_run VARCHAR, last_run VARCHAR, fragment VARCHAR, touched BOOLEAN);
 CREATE TABLE IF NOT EXISTS state.deleted (key VARCHAR, id VARCHAR, deleted_at TIMESTAMP, run_id VARCHAR);
 """
 
@@ -109,7 +120,7 @@ def open_snapshot(state_dir: Path, sync: str) -> Iterator[Snapshot]:
     try:
         with state_errors(path, sync):
             path.parent.mkdir(parents=True, exist_ok=True)
-            connection.execute(f"ATTACH {quoted_text(str(path))} AS state")
+            _attach(connection, path)
             snapshot = Snapshot(connection, path)
             _upgrade(snapshot)
             yield snapshot
@@ -128,12 +139,8 @@ def view_snapshot(state_dir: Path, sync: str) -> Iterator[Snapshot]:
     try:
         with state_errors(path, sync), tempfile.TemporaryDirectory(prefix="connector-") as folder:
             if path.exists():
-                _refuse_locked(path)
-                copy = Path(folder) / path.name
-                for file in (path, path.with_name(path.name + ".wal")):
-                    if file.exists():
-                        shutil.copyfile(file, Path(folder) / file.name)
-                connection.execute(f"ATTACH {quoted_text(str(copy))} AS state")
+                _copy(path, Path(folder))
+                _attach(connection, Path(folder) / path.name)
             else:
                 connection.execute("ATTACH ':memory:' AS state")
             snapshot = Snapshot(connection, path)
@@ -149,7 +156,7 @@ def state_errors(path: Path, sync: str) -> Iterator[None]:
     """Nothing; inside it, what DuckDB and the disk say about this file is raised as BusyError or StateError."""
     try:
         yield
-    except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException, OSError) as error:
+    except (*_BROKEN, OSError) as error:
         raise _state_error(error, path, sync) from error
 
 
@@ -162,11 +169,29 @@ def _connect(state_dir: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _refuse_locked(path: Path) -> None:
-    """Opens the file read-only for a moment: DuckDB refuses while a run writes it."""
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool = False) -> None:
+    """Nothing, after attaching the file as `state`; a moment of waiting for somebody who only makes a copy of it."""
+    options = " (READ_ONLY)" if read_only else ""
+    for patience in range(BUSY_LOOKS, -1, -1):
+        try:
+            connection.execute(f"ATTACH {quoted_text(str(path))} AS state{options}")
+        except (duckdb.IOException, duckdb.ResourceInUseException) as error:
+            if not patience or not _is_busy(error):
+                raise
+            time.sleep(BUSY_LOOK_S)
+        else:
+            return
+
+
+def _copy(path: Path, folder: Path) -> None:
+    """Nothing, after copying the file, as it stands between two runs, into the folder. A run cannot start meanwhile."""
     probe = duckdb.connect(":memory:")
     try:
-        probe.execute(f"ATTACH {quoted_text(str(path))} AS state (READ_ONLY)")
+        _attach(probe, path, read_only=True)
+        # The file itself comes last: closing any handle on it gives up this process's lock (POSIX).
+        for file in (path.with_name(path.name + ".wal"), path):
+            if file.exists():
+                shutil.copyfile(file, folder / file.name)
     finally:
         probe.close()
 
@@ -182,11 +207,18 @@ def _upgrade(snapshot: Snapshot) -> None:
         snapshot.keep("version", STATE_VERSION)
 
 
+def _is_busy(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, duckdb.ResourceInUseException) or ("lock" in text and "conflicting" in text)
+
+
 def _state_error(error: Exception, path: Path, sync: str) -> BusyError | StateError:
     text = str(error).strip().splitlines()[0]
-    if "lock" in text.lower() and "conflicting" in text.lower():
+    if _is_busy(error):
         pid = re.search(r"PID (\d+)", text)
         holder = f"process {pid.group(1)}" if pid else "another process"
+        if isinstance(error, duckdb.ResourceInUseException):
+            holder = "this process"
         return BusyError(
             f"sync '{sync}' is running already, in {holder}",
             slug="sync-busy",

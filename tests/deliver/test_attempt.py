@@ -197,7 +197,7 @@ def test_what_is_certain_is_durable_before_a_wait_and_a_doubt_stays_one() -> Non
     world.clock.on_sleep = look
     world.deliver()
 
-    assert seen == [("try_again",), ("try_again", None), ("try_again", "unknown", "try_again")]
+    assert seen == [("try_again",), ("try_again", None), ("try_again", "unknown", None)]
 
 
 @pytest.mark.parametrize(

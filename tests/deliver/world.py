@@ -100,6 +100,11 @@ class Call:
     reason: str | None = None
 
 
+def is_lost(answer: Reply | NoReply | None) -> bool:
+    """True when the request may have been applied all the same."""
+    return isinstance(answer, NoReply) and answer.maybe_applied
+
+
 class MemoryJournal:
     """A journal in memory that refuses to be used out of order."""
 
@@ -114,10 +119,10 @@ class MemoryJournal:
         with self._lock:
             thread = threading.get_ident()
             unsettled = [call for call in self.calls.values() if call.thread == thread and call.verdict is None]
-            for call in unsettled:  # only a doubt may stay open until the next attempt
+            lost = {id(call.request) for call in self.calls.values() if is_lost(call.answer)}
+            for call in unsettled:  # only what leaves a doubt may stay open until the next attempt
                 assert call.request is request
-                assert isinstance(call.answer, NoReply)
-                assert call.answer.maybe_applied
+                assert id(request) in lost
             assert parent is None or parent in self.calls
             call_id = len(self.calls) + 1
             self.calls[call_id] = Call(call_id, request, attempt, parent, thread)

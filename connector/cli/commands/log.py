@@ -73,7 +73,8 @@ def log(
 ) -> None:
     """What a run did: its API calls and what became of its rows.
 
-    RUN is a run's id, the beginning or the last six characters of one, or `last`, which is the default.
+    RUN is a run's id, the beginning or the last six characters of one, the name of a sync for its last run, or `last`
+    for the last run of all, which is the default.
     """
     invocation = current()
     screen = invocation.screen
@@ -81,21 +82,22 @@ def log(
     if outcome is not None:
         what = what or "rows"
     _refuse_contradictions(what, outcome, call_id, form, follow=follow)
-    with invocation.project() as project:
-        log_of = _Log(project, screen, "json" if form == "json" else form, limit)
+    with invocation.project(looking_back=True) as project:
+        log_of = _Log(project, screen, form, limit)
         if call_id is not None:
             log_of.one_call(project.history.calls.get(call_id))
-        elif follow:
-            log_of.follow(project.resolve_run(run))
+            return
+        run_id = project.history.runs.resolve("last", run) if run in project.syncs else project.resolve_run(run)
+        if follow:
+            log_of.follow(run_id)
         elif what == "rows":
-            log_of.rows(project.resolve_run(run), key, outcome)
+            log_of.rows(run_id, key, outcome)
         elif what == "calls":
-            run_id = project.resolve_run(run)
             log_of.calls(project.calls(run_id) if key is None else project.calls_of(key, run_id))
         elif key is not None:
-            log_of.one_key(project.resolve_run(run), key)
+            log_of.one_key(run_id, key)
         else:
-            log_of.summary(project.resolve_run(run), invocation)
+            log_of.summary(run_id, invocation)
 
 
 def _refuse_contradictions(

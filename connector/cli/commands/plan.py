@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from connector.cli.failures import show_warnings
 from connector.cli.invocation import current, everywhere, option
 from connector.cli.show_plan import show_plan
 from connector.cli.signals import stopping
@@ -29,6 +30,7 @@ def plan(sync: str, **options: Any) -> None:
     with invocation.project() as project, stopping(project.stop, abort=True):
         invocation.warn(project, [sync])
         found = project.plan(sync, **options)
+    show_warnings(screen.err, found.warnings)
     if screen.as_json:
         screen.document(found.json())
     else:

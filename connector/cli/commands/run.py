@@ -147,7 +147,9 @@ class _Runs:
         bad = [name for name in BAD_OUTCOMES if sum(found["outcomes"][name].values())]
         if bad:
             return [f"log {run_id} --rows --outcome {bad[0]}"]
-        return [f"log {run_id}"] if found["status"] in ("failed", "interrupted") else []
+        if found["status"] == "cancelled":
+            return [f"run {found['sync']}"]
+        return [f"log {run_id}"] if found["status"] == "failed" else []
 
     def _say_stopping(self) -> None:
         self.invocation.screen.err.line("finishing the requests in flight; again to stop at once")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def runs(sync: str | None, *, limit: int) -> None:
     """The run history, the newest run first: of SYNC, or of all syncs."""
     invocation = current()
-    with invocation.project() as project:
+    with invocation.project(looking_back=True) as project:
         found = project.runs(sync, limit=limit)
         if sync is not None and not found:
             project.sync(sync)  # raises, with the nearest name, when there is no such sync
@@ -44,7 +44,7 @@ def _show(stream: Stream, runs: Sequence[Run]) -> None:
     table = Table(
         [
             Column("run"),
-            Column("sync", give="end", least=10),
+            Column("sync", give="end", least=8),
             Column("status"),
             Column("started (UTC)", drop=1),
             Column("took", align="right", drop=2),

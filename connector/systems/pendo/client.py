@@ -11,12 +11,14 @@ import time
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+from urllib.request import getproxies
 
 import httpx
 
 from connector.errors import DestinationError
 from connector.ports import NoReply, Reply
 from connector.systems.pendo import facts
+from connector.systems.pendo.transport import ThreadTransport
 
 if TYPE_CHECKING:
     import ssl
@@ -38,6 +40,10 @@ KEEPALIVE_S = 5.0
 ECHO_CHARACTERS = 8
 REDACTED = "[redacted]"
 
+# What httpx's own client would add to every request.
+_HEADERS = (("accept", "*/*"), ("accept-encoding", "gzip, deflate"), ("connection", "keep-alive"))
+_PROXIED = {"http", "https", "all"}
+
 # The request had not left when these were raised.
 BEFORE_SENDING = (
     httpx.ConnectError,
@@ -51,8 +57,8 @@ BEFORE_SENDING = (
 class Client:
     """Sends requests to Pendo. Thread-safe: every thread has a connection of its own.
 
-    `transport` makes the network layer of a thread's client; by default it is httpx's own, which honours proxies and
-    certificate bundles from the environment.
+    `transport` makes the network layer of a thread. By default it is a `ThreadTransport`; where the environment names
+    a proxy, it is httpx's own. Certificate bundles from the environment are honoured by both.
     """
 
     def __init__(
@@ -68,7 +74,9 @@ class Client:
         self._monotonic = monotonic
         self._mine = threading.local()
         self._lock = threading.Lock()
-        self._opened: list[httpx.Client] = []
+        self._opened: list[_Line] = []
+        self._urls: dict[str, httpx.URL] = {}
+        self._agent = f"pendo-connector/{version('pendo-connector')}"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -77,18 +85,13 @@ class Client:
 
     def send(self, request: Request) -> Reply | NoReply:
         """The answer, whatever its status, or why there is none. Redirects are answers: they are not followed."""
-        client = self._client()
-        headers = {**request.headers, facts.KEY_HEADER.value: self._secret(request.auth)}
-        connect_s = self._settings.timeouts.connect_seconds
+        line = self._line()
+        prepared = self._prepared(request)
         started = self._monotonic()
         try:
-            response = client.request(
-                request.method,
-                request.url,
-                content=request.body,
-                headers=headers,
-                timeout=httpx.Timeout(request.timeout_s, connect=connect_s, pool=connect_s),
-            )
+            # Not through a method of httpx.Client that builds the request: that alone takes longer than the call.
+            response = line.send(prepared)
+            response.read()
         except httpx.RequestError as error:
             maybe_applied = not isinstance(error, BEFORE_SENDING)
             return NoReply(_reason(error), maybe_applied=maybe_applied, ms=self._ms_since(started))
@@ -98,26 +101,37 @@ class Client:
         """Nothing, after closing every thread's connections."""
         with self._lock:
             opened, self._opened = self._opened, []
-        for client in opened:
-            client.close()
+        for line in opened:
+            line.close()
 
-    def _client(self) -> httpx.Client:
-        client: httpx.Client | None = getattr(self._mine, "client", None)
-        if client is None or client.is_closed:
-            client = self._mine.client = self._new_client()
-        return client
+    def _prepared(self, request: Request) -> httpx.Request:
+        url = self._urls.get(request.url)
+        if url is None:
+            url = self._urls[request.url] = httpx.URL(request.url)
+        headers = [
+            ("host", url.netloc.decode("ascii")),
+            *_HEADERS,
+            ("user-agent", self._agent),
+            *request.headers.items(),
+            (facts.KEY_HEADER.value, self._secret(request.auth)),
+        ]
+        if request.body:
+            headers.append(("content-length", str(len(request.body))))
+        connect_s, other_s = self._settings.timeouts.connect_seconds, request.timeout_s
+        timeouts = {"connect": connect_s, "pool": connect_s, "read": other_s, "write": other_s}
+        stream = httpx.ByteStream(request.body)
+        return httpx.Request(request.method, url, headers=headers, stream=stream, extensions={"timeout": timeouts})
 
-    def _new_client(self) -> httpx.Client:
+    def _line(self) -> _Line:
+        line: _Line | None = getattr(self._mine, "line", None)
+        if line is None or line.is_closed:
+            line = self._mine.line = self._new_line()
+        return line
+
+    def _new_line(self) -> _Line:
         with self._lock:
             try:
-                client = httpx.Client(
-                    transport=self._transport() if self._transport else None,
-                    verify=_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
-                    trust_env=not self._settings.is_on_this_machine,
-                    follow_redirects=False,
-                    limits=httpx.Limits(keepalive_expiry=KEEPALIVE_S),
-                    headers={"user-agent": f"pendo-connector/{version('pendo-connector')}"},
-                )
+                line = self._opened_line()
             except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
                 # A proxy's address may hold a password: only what the operating system says is shown.
                 said = error if isinstance(error, OSError) else type(error).__name__
@@ -126,8 +140,18 @@ class Client:
                     slug="connection-setup",
                     hint="check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR in the environment",
                 ) from None
-            self._opened.append(client)
-        return client
+            self._opened.append(line)
+        return line
+
+    def _opened_line(self) -> _Line:
+        certificates = _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        if self._transport is not None:
+            return _Line(self._transport())
+        heeds_proxies = not self._settings.is_on_this_machine and any(scheme in _PROXIED for scheme in getproxies())
+        if not heeds_proxies:
+            return _Line(ThreadTransport(certificates, keepalive_s=KEEPALIVE_S))
+        limits = httpx.Limits(keepalive_expiry=KEEPALIVE_S)
+        return _Line(httpx.Client(verify=certificates, follow_redirects=False, limits=limits))
 
     def _secret(self, auth: str) -> str:
         if auth == NO_SECRET:
@@ -155,6 +179,20 @@ class Client:
 
     def _ms_since(self, started: float) -> float:
         return (self._monotonic() - started) * 1000
+
+
+class _Line:
+    """What one thread sends through: a transport, or a client of httpx that knows the proxies."""
+
+    def __init__(self, way: httpx.BaseTransport | httpx.Client) -> None:
+        self._way = way
+        self.send = way.send if isinstance(way, httpx.Client) else way.handle_request
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Nothing, after closing its connections."""
+        self.is_closed = True
+        self._way.close()
 
 
 @cache

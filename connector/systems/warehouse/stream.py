@@ -19,6 +19,16 @@ def stopped() -> SourceError:
     return SourceError("the query was cancelled before its last row", slug="source-cancelled")
 
 
+def timed_out(limit_s: float | None) -> SourceError:
+    """The error of a query that took too long; without a number, the limit is the warehouse's own."""
+    limit = "the warehouse allows" if limit_s is None else f"{limit_s:g} s"
+    return SourceError(
+        f"the query took longer than {limit}",
+        slug="source-timeout",
+        hint="timeouts.query_seconds of the source says how long a query may take",
+    )
+
+
 class Reading:
     """One result being read, and whether somebody asked for its end."""
 
@@ -33,12 +43,44 @@ class Reading:
         self._errors = errors
         self._translate = translate
         self._cancelled = Event()
+        self._end: Callable[[], SourceError] = stopped
         self._failure: SourceError | None = None
 
-    def cancel(self) -> None:
-        """Nothing, after asking for the end. Between two batches no query runs, so the wish is also remembered."""
-        self._cancelled.set()
+    @property
+    def cancelled(self) -> bool:
+        """True when somebody asked for the end."""
+        return self._cancelled.is_set()
+
+    def cancel(self, end: Callable[[], SourceError] = stopped) -> None:
+        """Nothing, after asking for the end. Between two batches no query runs, so the wish is also remembered.
+
+        `end` makes the error that the reader gets.
+        """
+        if not self._cancelled.is_set():
+            self._end = end
+            self._cancelled.set()
         self._interrupt()
+
+    def stops_with(self, interrupt: Callable[[], object]) -> None:
+        """Nothing, after noting how the query that starts now is stopped. Raises when the end was asked for before."""
+        self._interrupt = interrupt
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Nothing; raises SourceError when the end was asked for."""
+        if self._cancelled.is_set():
+            raise self._failed(self._end())
+
+    def wait(self, seconds: float) -> None:
+        """Nothing, after that time; raises SourceError as soon as the end is asked for."""
+        self._cancelled.wait(seconds)
+        self.go_on()
+
+    def explained(self, error: Exception) -> SourceError:
+        """What an error means here: the end that was asked for, or what the driver says."""
+        if self._cancelled.is_set():
+            return self._end()
+        return error if isinstance(error, SourceError) else self._translate(error)
 
     @contextmanager
     def reader(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatchReader]:
@@ -64,11 +106,12 @@ class Reading:
     def _pull(self, batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
         try:
             for batch in batches:
-                if self._cancelled.is_set():
-                    raise self._failed(stopped())
+                self.go_on()
                 yield batch
-        except self._errors as error:
-            raise self._failed(stopped() if self._cancelled.is_set() else self._translate(error)) from error
+        except (*self._errors, SourceError) as error:
+            if error is self._failure:
+                raise
+            raise self._failed(self.explained(error)) from error
 
     def _failed(self, failure: SourceError) -> SourceError:
         self._failure = failure

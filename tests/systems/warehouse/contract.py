@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from connector.ports import Source
+    from tests.systems.warehouse.wire import Wire
 
 # Reads a result batch by batch in a process of its own: {open} must leave a `source`. Not getrusage: on Linux its peak
 # starts at that of the process that started this one.
@@ -203,6 +205,74 @@ class SourceContract:
 
         assert (few, many) == (1_000, 2_000_000)
         assert grown_mb < 200
+
+
+class RemoteContract(SourceContract):
+    """What a warehouse promises that is reached over a network, besides.
+
+    The subclass gives these fixtures, too: `wire`, a `tests.systems.warehouse.wire.Wire` to the server; `source_behind`,
+    a source that goes through the wire and waits for nothing between attempts; `stranger`, a source with a wrong
+    password; `hasty`, a source whose queries may take a second. `secret` is part of every password.
+    """
+
+    secret: ClassVar[str]
+
+    def test_a_wrong_password_is_no_connection_trouble(self, stranger: Source) -> None:
+        """It is not tried again, and the password is not shown."""
+        for use in (stranger.check, lambda: stranger.columns(Query(self.one_row))):
+            with pytest.raises(SourceError) as caught:
+                use()
+
+            assert caught.value.problem.slug == "source-login"
+            assert self.secret not in everything_about(caught.value)
+
+    def test_a_query_may_not_take_longer_than_allowed(self, hasty: Source) -> None:
+        """The limit is a setting of the source."""
+        began = time.monotonic()
+        with pytest.raises(SourceError) as caught, hasty.read(Query(self.endless)) as reader:
+            reader.read_all()
+
+        assert caught.value.problem.slug == "source-timeout"
+        assert "longer than 1 s" in str(caught.value)
+        assert time.monotonic() - began < 10
+
+    def test_a_connection_that_fails_before_the_first_row_is_tried_again(self, wire: Wire, source_behind: Source) -> None:
+        """Twice; then it is reported."""
+        query = Query(self.series.format(rows=10))
+        wire.refuse = 1
+        names = source_behind.columns(query).names
+        wire.refuse = 2
+        with source_behind.read(query) as reader:
+            rows = reader.read_all().num_rows
+
+        assert (names, rows) == (["n", "text"], 10)
+
+    def test_a_warehouse_that_is_away_is_reported_without_the_password(self, wire: Wire, source_behind: Source) -> None:
+        """After the last attempt."""
+        wire.close()
+        for use in (source_behind.check, lambda: source_behind.columns(Query(self.one_row))):
+            with pytest.raises(SourceError) as caught:
+                use()
+
+            assert caught.value.problem.slug == "source-unreachable"
+            assert self.secret not in everything_about(caught.value)
+
+    def test_a_connection_lost_after_the_first_row_is_the_end(self, wire: Wire, source_behind: Source) -> None:
+        """Rows are never doubled by asking again."""
+        arrived: list[int] = []
+        query = Query(self.series.format(rows=1_000_000), batch_rows=10_000)
+        with pytest.raises(SourceError) as caught, source_behind.read(query) as reader:
+            for batch in reader:
+                arrived.append(batch.num_rows)
+                wire.cut()
+
+        assert 0 < sum(arrived) < 1_000_000
+        assert caught.value.problem.slug == "source-lost"
+
+
+def everything_about(error: BaseException) -> str:
+    """All that a log or a traceback could show of an error."""
+    return "".join(traceback.format_exception(error)) + repr(error)
 
 
 def _cancelled_between(reader: pa.RecordBatchReader, source: Source) -> None:

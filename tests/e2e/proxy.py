@@ -1,0 +1,193 @@
+"""A TCP proxy in front of the sandbox that breaks connections: which way, and at which request, is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TCP_FAULTS = ("refuse", "reset_before", "reset_after", "blackhole_before", "blackhole_after", "truncate", "slow", "rate")
+UNDELIVERED = {"reset_before", "blackhole_before"}
+"""Faults that swallow a request before it reaches the sandbox."""
+
+RESET = struct.pack("ii", 1, 0)
+LATENCY_S, REFUSAL_S, PATIENCE_S = 0.03, 0.04, 30.0
+RATE_BYTES_S = 200_000
+
+Script = Callable[[int, str], str | None]
+"""The fault of a request, by its number (from 1) and its path."""
+
+
+def at(fault: str, *numbers: int, path: str = "") -> Script:
+    """The fault at these requests, counted among those whose path holds `path`."""
+    return _counted(lambda number: fault if number in numbers else None, path)
+
+
+def always(fault: str, *, path: str = "", after: int = 0) -> Script:
+    """The fault at every request behind the first ones."""
+    return _counted(lambda number: fault if number > after else None, path)
+
+
+def sometimes(fault: str, probability: float, *, path: str = "", seed: int = 1) -> Script:
+    """The fault at requests drawn at random, the same ones each time."""
+    dice = Random(seed)  # noqa: S311 - repeatable on purpose
+    return _counted(lambda _: fault if dice.random() < probability else None, path)
+
+
+def _counted(decide: Callable[[int], str | None], path: str) -> Script:
+    seen = 0
+
+    def script(_: int, requested: str) -> str | None:
+        nonlocal seen
+        if path not in requested:
+            return None
+        seen += 1
+        return decide(seen)
+
+    return script
+
+
+@dataclass(slots=True)
+class Proxy:
+    """A running proxy. `swallowed`: the requests that never reached the sandbox, as method, path and body."""
+
+    upstream: int
+    script: Script | None = None
+    port: int = 0
+    requests: int = 0
+    met: Counter[str] = field(default_factory=Counter)
+    swallowed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    _server: asyncio.Server | None = None
+    _idle: set[asyncio.StreamWriter] = field(default_factory=set)
+    _background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def listen(self) -> None:
+        """Nothing, when connections are taken; always on the same port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self, seconds: float) -> None:
+        """Nothing; for that time nobody can connect."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for writer in self._idle:
+            writer.close()
+        await asyncio.sleep(seconds)
+        await self.listen()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                self._idle.add(writer)
+                request = await _message(reader)
+                self._idle.discard(writer)
+                if not await self._answer(request, reader, writer):
+                    break
+        self._idle.discard(writer)
+        writer.close()
+
+    async def _answer(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """True when the connection goes on."""
+        method, path = request.split(b" ", 2)[:2]
+        self.requests += 1
+        fault = self.script(self.requests, path.decode()) if self.script else None
+        if fault is not None:
+            self.met[fault] += 1
+        if fault in UNDELIVERED:
+            self.swallowed[method.decode(), path.decode(), request.partition(b"\r\n\r\n")[2].decode()] += 1
+        else:
+            reply = await self._forward(request, LATENCY_S if fault == "slow" else 0.0)
+        match fault:
+            case "reset_before" | "reset_after":
+                _reset(writer)
+                return False
+            case "blackhole_before" | "blackhole_after":
+                await asyncio.wait_for(reader.read(), PATIENCE_S)  # until the client has had enough
+                return False
+            case "truncate":
+                writer.write(reply[: len(reply) // 2])
+                await writer.drain()
+                return False
+            case "rate":
+                for start in range(0, len(reply), RATE_BYTES_S // 100):
+                    writer.write(reply[start : start + RATE_BYTES_S // 100])
+                    await asyncio.sleep(0.01)
+                return True
+        writer.write(reply)
+        await writer.drain()
+        if fault == "refuse":
+            task = asyncio.create_task(self.refuse(REFUSAL_S))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+            return False
+        return True
+
+    async def _forward(self, request: bytes, latency_s: float) -> bytes:
+        await asyncio.sleep(latency_s)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream)
+        writer.write(request)
+        await writer.drain()
+        reply = await _message(reader)
+        writer.close()
+        return reply
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    """One HTTP message with a Content-Length, or without a body."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = 0
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    return head + await reader.readexactly(length)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Nothing, after ending the connection with a reset instead of an orderly end."""
+    raw: socket.socket = writer.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    writer.transport.abort()
+
+
+@contextmanager
+def proxied(upstream: int) -> Iterator[Proxy]:
+    """A proxy in front of that port, served by a thread until the end of the block."""
+    proxy = Proxy(upstream)
+    loop = asyncio.new_event_loop()
+    ready, done = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        await proxy.listen()
+        ready.set()
+        await done.wait()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="proxy")
+    thread.start()
+    ready.wait()
+    try:
+        yield proxy
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
