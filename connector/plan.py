@@ -2,8 +2,9 @@
 
 Numbers run through spans. A span holds rows of one change that travel the same way (a lane):
 
-    send      upserts, in batches            alone    upserts known to be bad, one a request
-    removed   rows to clear or delete        settled  rows whose outcome is known before anything is sent
+    send      upserts, in batches            alone    rows known to be bad, one a request
+    removed   rows to clear or delete        late     rows whose whole batch was refused the last time
+    settled   rows whose outcome is known before anything is sent
 
 so that a change and a lane are known from a number alone, and a batch is a range of numbers.
 """
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 SORTED_ROWS = 100_000  # a span of fewer rows is sorted on its way
 CAUTION_ROWS = 10_000  # cautions look at so many of the plan's rows: enough to notice, too few to slow a large run
-LANES = ("send", "alone", "removed", "settled")
+# What was refused as a whole comes last: should it be refused again, the run stops with everything else done.
+LANES = ("send", "alone", "removed", "late", "settled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ def _compared(projection: Projection, ask: Ask, *, baseline: bool) -> str:
         f"""
         UNION ALL
         SELECT NULL, key, coalesce(id, key), 'added', CASE WHEN outcome IN ('quarantined', 'in_doubt') THEN 'settled'
-            WHEN cause = 'row' THEN 'alone' ELSE 'send' END,
+            WHEN cause = 'row' THEN 'alone' WHEN cause = 'batch' THEN 'late' ELSE 'send' END,
             CASE WHEN outcome IN ('quarantined', 'in_doubt') THEN outcome END, last_reason, fragment
         FROM state.undelivered WHERE fragment IS NOT NULL AND key NOT IN (SELECT key FROM staged WHERE key IS NOT NULL)
             {kept_filter}"""
@@ -217,7 +219,8 @@ def _compared(projection: Projection, ask: Ask, *, baseline: bool) -> str:
     CREATE TEMP TABLE compared AS
     SELECT row, key, id, change,
         CASE WHEN NOT ({differs}) THEN NULL WHEN fate IS NOT NULL THEN 'settled'
-            WHEN u_key IS NOT NULL AND u_cause = 'row' AND same THEN 'alone' ELSE 'send' END AS lane,
+            WHEN u_key IS NOT NULL AND u_cause = 'row' AND same THEN 'alone'
+            WHEN u_key IS NOT NULL AND u_cause = 'batch' AND same THEN 'late' ELSE 'send' END AS lane,
         CASE WHEN {differs} THEN fate END AS outcome,
         CASE fate WHEN 'quarantined' THEN u_reason WHEN 'in_doubt' THEN u_reason WHEN 'rejected' THEN why END AS reason,
         NULL::VARCHAR AS fragment

@@ -121,7 +121,7 @@ class PlanWork:
 
     def _lanes(self) -> Generator[_Stretch, None, None]:
         """A stretch is a run of spans that travel alike, so that a batch may hold added and changed rows."""
-        for lane in ("send", "alone", "removed"):
+        for lane in ("send", "alone", "removed", "late"):
             for removals in (False, True):
                 is_alike = (Change.REMOVED,) if removals else (Change.ADDED, Change.CHANGED)
                 spans = [span for span in self._spans if span.lane == lane and span.change in is_alike]

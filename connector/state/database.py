@@ -40,6 +40,7 @@ class Database:
         self._engine = create_engine(URL.create("sqlite", database=str(file)), poolclass=QueuePool, max_overflow=-1)
         _listen(self._engine, file, busy_timeout_s, synchronous)
         self._writing = self._engine.execution_options(connector_begin="BEGIN IMMEDIATE")
+        self._kept: Connection | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -50,8 +51,12 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection that alone may write; committed at the end, rolled back when an error passes through."""
-        with self._translated(), self._writer, self._writing.begin() as connection:
-            yield connection
+        with self._translated(), self._writer:
+            # Kept open: to take one out of the pool and give it back costs more than a small transaction itself.
+            if self._kept is None or self._kept.closed or self._kept.invalidated:
+                self._kept = self._writing.connect()
+            with self._kept.begin():
+                yield self._kept
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -72,6 +77,10 @@ class Database:
 
     def close(self) -> None:
         """Nothing, after closing the connections; the last one folds the WAL into the file."""
+        with self._writer:
+            if self._kept is not None:
+                self._kept.close()
+                self._kept = None
         self._engine.dispose()
 
 
@@ -92,10 +101,16 @@ class Prepared:
         if not rows:
             return
         compiled = self._for(connection)
-        names = compiled.positiontup
-        parameters = rows if names is None else [[row[name] for name in names] for row in rows]
         with closing(connection.connection.cursor()) as cursor:
-            cursor.executemany(compiled.string, parameters)
+            cursor.executemany(compiled.string, [_parameters(compiled, row) for row in rows])
+
+    def value(self, connection: Connection, row: Mapping[str, Any]) -> Any:
+        """The first value of the first row that the statement gives back."""
+        compiled = self._for(connection)
+        with closing(connection.connection.cursor()) as cursor:
+            cursor.execute(compiled.string, _parameters(compiled, row))
+            found = cursor.fetchone()
+        return None if found is None else found[0]
 
     def _for(self, connection: Connection) -> SQLCompiler:
         found = self._compiled.get(connection.dialect.name)
@@ -103,6 +118,11 @@ class Prepared:
             compiled = self._statement.compile(dialect=connection.dialect, column_keys=list(self._columns))
             found = self._compiled[connection.dialect.name] = compiled
         return found
+
+
+def _parameters(compiled: SQLCompiler, row: Mapping[str, Any]) -> Any:
+    names = compiled.positiontup
+    return row if names is None else [row[name] for name in names]
 
 
 def _listen(engine: Engine, file: Path, busy_timeout_s: float, synchronous: Synchronous) -> None:

@@ -1,7 +1,8 @@
 """The journal and the API call log of one run, written together by group commit.
 
 Every thread notes what it has to say in a list; whoever needs it to be durable first writes all of it in one
-transaction, for everybody. Eight threads that each begin a call wait for one commit then, not for eight.
+transaction, for everybody. Eight threads that each begin a call wait for one commit then, not for eight. Each waits at
+a gate of its own, and is told there what came of it: no crowd that wakes up for one lock.
 """
 
 from __future__ import annotations
@@ -44,8 +45,12 @@ _RANGE_TYPES = pa.schema(
 RANGE_COLUMNS = _RANGE_TYPES.names
 
 # Made once: building a statement costs more than running it.
-_TAKE_IDS = update(counters).where(counters.c.name == "calls").values(value=counters.c.value + bindparam("taken"))
-_LAST_ID = select(counters.c.value).where(counters.c.name == "calls")
+_TAKE_IDS = Prepared(
+    update(counters)
+    .where(counters.c.name == "calls")
+    .values(value=counters.c.value + bindparam("taken"))
+    .returning(counters.c.value)
+)
 _BEGUN = [
     "id",
     "run_id",
@@ -198,8 +203,7 @@ class RunJournal:
     def _write(self, notes: _Notes) -> None:
         with self._database.write() as connection:
             if notes.begun:
-                connection.execute(_TAKE_IDS, {"taken": len(notes.begun)})
-                last = connection.execute(_LAST_ID).scalar_one()
+                last = _TAKE_IDS.value(connection, {"taken": len(notes.begun)})
                 _number(notes.begun, last - len(notes.begun) + 1)
             _ADD_CALLS.run(connection, [begun.call for begun in notes.begun])
             bodies = [{"call_id": begun.id, "body": begun.body} for begun in notes.begun if begun.body is not None]

@@ -86,7 +86,7 @@ def test_a_rejected_row_is_offered_again_alone_and_a_changed_one_among_the_other
 @pytest.mark.parametrize(
     ("outcome", "cause", "lanes"),
     [
-        ("rejected", "batch", ["send"]),
+        ("rejected", "batch", ["late"]),
         ("rejected", "transient", ["send"]),
         ("skipped", None, ["send"]),
         ("not_attempted", None, ["send"]),

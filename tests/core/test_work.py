@@ -85,6 +85,20 @@ def test_a_lower_limit_and_a_total_limit_hold(tmp_path: Path) -> None:
     assert sizes == [[5, 5], [4, 4]]
 
 
+def test_rows_whose_batch_was_refused_come_after_everything_else(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, (route("custom", "v", rows=2), delete_route()))
+    ground.run(
+        values(("a", 1), ("b", 1), ("x", 1)), ("custom", 0, 2, "rejected", "no", "batch"), ("custom", 2, 3, "succeeded")
+    )
+    with ground.open() as snapshot:
+        work = ground.work(snapshot, ground.compare(snapshot, values(("a", 1), ("b", 1), ("c", 1))))
+        taken = []
+        while (batches := work.take({})) is not None:
+            taken.append(batches[0].fragments.ids())
+
+    assert taken == [["c"], ["x"], ["a", "b"]]
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     texts=st.lists(st.text(max_size=40), min_size=1, max_size=60),
