@@ -69,7 +69,8 @@ class Plan:
     """What a run would do. The rows are in the table `plan` of the sync's file, these are its headings.
 
     `settled` counts the rows whose outcome is known before anything is sent. `whole`: the plan is about the whole
-    model, not about one chosen row.
+    model, not about one chosen row. `ready` is SQL: the table with n, id, fragment and the values of each row, in the
+    order of n.
     """
 
     run_id: str
@@ -78,6 +79,7 @@ class Plan:
     settled: Mapping[Outcome, Mapping[Change, int]]
     snapshot_size: int
     whole: bool
+    ready: str
     cautions: tuple[Problem, ...] = ()
 
 
@@ -137,16 +139,22 @@ def stage(snapshot: Snapshot, batches: pa.RecordBatchReader, projection: Project
 
 
 def compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route], ask: Ask) -> Plan:
-    """The plan, written down: tables `state.plan`, `state.span` and the info needed to settle it."""
+    """The plan, written down: tables `state.plan`, `state.span` and the info needed to settle it.
+
+    The values of events are written down, too (`state.ready`): an event that was not delivered is kept, whether the
+    model still returns it or not. Those of objects need not outlive the process.
+    """
     size = snapshot.size()
     with snapshot.transaction():
         counts = _compare(snapshot, projection, routes, ask)
-        spans = _number(snapshot, projection)
+        spans, ready = _number(snapshot, projection, ask)
         settled = _settled(snapshot)
-        cautions = _cautions(snapshot, projection)
+        cautions = _cautions(snapshot, projection, ready)
         snapshot.keep("plan", asdict(_info(projection, routes, ask, counts)))
-        snapshot.connection.execute("DROP TABLE staged; DROP TABLE repeated; DROP TABLE shared; DROP TABLE compared")
-    return Plan(ask.run_id, counts, spans, settled, size, whole=ask.key is None, cautions=cautions)
+        snapshot.connection.execute("DROP TABLE repeated; DROP TABLE shared; DROP TABLE compared")
+    if ready in (KEPT_VALUES, PASSING_VALUES):
+        snapshot.connection.execute("DROP TABLE staged")
+    return Plan(ask.run_id, counts, spans, settled, size, whole=ask.key is None, ready=ready, cautions=cautions)
 
 
 def _compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route], ask: Ask) -> Counts:
@@ -282,12 +290,13 @@ def _counts(snapshot: Snapshot) -> Counts:
     )
 
 
-def _cautions(snapshot: Snapshot, projection: Projection) -> tuple[Problem, ...]:
+def _cautions(snapshot: Snapshot, projection: Projection, ready: str) -> tuple[Problem, ...]:
     """What is likely unwanted among the first rows to be sent, with how many of them."""
     if not projection.cautions:
         return ()
     counted = ", ".join(f"count(*) FILTER ({caution.sql})" for caution in projection.cautions)
-    rows = f"SELECT * FROM state.plan WHERE outcome IS NULL AND fragment IS NULL LIMIT {CAUTION_ROWS}"
+    first = f"SELECT n FROM state.plan WHERE outcome IS NULL AND fragment IS NULL LIMIT {CAUTION_ROWS}"
+    rows = f"SELECT * FROM {ready} AS ready WHERE n IN ({first})"
     found = snapshot.connection.execute(f"SELECT count(*), {counted} FROM ({rows})").fetchone() or (0,)
     return tuple(
         Problem(f"{caution.message} in {count:,} of the first {found[0]:,} rows", caution.slug)
@@ -304,8 +313,11 @@ def _settled(snapshot: Snapshot) -> dict[Outcome, dict[Change, int]]:
     return found
 
 
-def _number(snapshot: Snapshot, projection: Projection) -> tuple[Span, ...]:
-    """The spans, after writing `state.plan` span by span, so that a number's place says its lane and change."""
+def _number(snapshot: Snapshot, projection: Projection, ask: Ask) -> tuple[tuple[Span, ...], str]:
+    """The spans, after writing `state.plan` span by span, so that a number's place says its lane and change.
+
+    With them, where the values stand by number: see `Plan.ready`.
+    """
     connection = snapshot.connection
     sizes = connection.execute("SELECT lane, change, count(*) FROM compared WHERE lane IS NOT NULL GROUP BY ALL")
     order = {(lane, change): at for at, (lane, change) in enumerate((lane, c) for lane in LANES for c in Change)}
@@ -314,22 +326,49 @@ def _number(snapshot: Snapshot, projection: Projection) -> tuple[Span, ...]:
         first = spans[-1].stop if spans else 0
         spans.append(Span(lane, Change(change), first, first + size))
     names = "".join(f", {value.name}" for value in projection.values)
-    connection.execute("DROP TABLE IF EXISTS state.plan; DROP TABLE IF EXISTS state.span")
-    connection.execute(_plan_table(snapshot, projection))
+    ready = KEPT_VALUES if ask.events else PASSING_VALUES
+    connection.execute("DROP TABLE IF EXISTS state.plan; DROP TABLE IF EXISTS state.span; DROP TABLE IF EXISTS state.ready")
+    connection.execute(_PLAN_TABLE)
     connection.execute("CREATE TABLE state.span (lane VARCHAR, change VARCHAR, first BIGINT, stop BIGINT)")
     for span in spans:
-        connection.execute(_numbered(span, names, kept=_any_kept(snapshot, span)))
         row = [span.lane, span.change.value, span.first, span.stop]
         connection.execute("INSERT INTO state.span VALUES (?, ?, ?, ?)", row)
+    if len(spans) == 1 and spans[0].lane == "send" and not _any_kept(snapshot, spans[0]):
+        whole = spans[0].stop == snapshot.one("SELECT count(*) FROM staged")
+    else:
+        whole = False
+    if whole:
+        return tuple(spans), _number_whole(snapshot, projection, spans[0], ready)
+    connection.execute(_ready_table(snapshot, projection, ready))
+    for span in spans:
+        for statement in _numbered(span, ready, names, kept=_any_kept(snapshot, span)):
+            connection.execute(statement)
     # A join may hand on its rows in any order, and batches are read in the order of the numbers. (Inside a transaction
     # the row ids of a new table start anywhere.)
-    if snapshot.one("SELECT count(*) FROM state.plan WHERE n <> rowid - (SELECT min(rowid) FROM state.plan)"):
-        connection.execute("CREATE OR REPLACE TABLE state.plan AS SELECT * FROM state.plan ORDER BY n")
-    return tuple(spans)
+    if snapshot.one(f"SELECT count(*) FROM {ready} WHERE n <> rowid - (SELECT min(rowid) FROM {ready})"):
+        connection.execute(f"CREATE OR REPLACE TABLE {ready} AS SELECT * FROM {ready} ORDER BY n")
+    return tuple(spans), ready
 
 
-def _plan_table(snapshot: Snapshot, projection: Projection) -> str:
-    """SQL that makes the empty table.
+def _number_whole(snapshot: Snapshot, projection: Projection, span: Span, ready: str) -> str:
+    """Where the values stand, after writing the plan of a run that sends every row: each has its number already.
+
+    The rows of `staged` were numbered from 0 when it was made, and are all there are.
+    """
+    names = "".join(f", {value.name}" for value in projection.values)
+    values = f"SELECT rowid AS n, id, NULL::VARCHAR AS fragment{names} FROM staged"
+    snapshot.connection.execute(
+        f"INSERT INTO state.plan SELECT rowid, key, nullif(id, key), '{span.change}', fp, NULL, NULL, NULL, NULL FROM staged"
+    )
+    if ready == PASSING_VALUES:
+        return f"({values})"
+    snapshot.connection.execute(_ready_table(snapshot, projection, ready))
+    snapshot.connection.execute(f"INSERT INTO {ready} {values}")
+    return ready
+
+
+def _ready_table(snapshot: Snapshot, projection: Projection, ready: str) -> str:
+    """SQL that makes the empty table of values.
 
     It names its columns: rows put into a table that the same transaction made by CREATE TABLE ... AS SELECT ... LIMIT 0
     are lost when there are more than a row group of them (DuckDB 2.0.0).
@@ -337,10 +376,7 @@ def _plan_table(snapshot: Snapshot, projection: Projection) -> str:
     staged = snapshot.connection.execute("SELECT * FROM staged LIMIT 0").description or []
     types = {column[0]: str(column[1]) for column in staged}
     values = "".join(f", {value.name} {types[value.name]}" for value in projection.values)
-    return (
-        "CREATE TABLE state.plan (n BIGINT, key VARCHAR, id VARCHAR, change VARCHAR, fp UHUGEINT, problem VARCHAR, "
-        f"outcome VARCHAR, reason VARCHAR, fragment VARCHAR{values})"
-    )
+    return f"CREATE OR REPLACE TABLE {ready} (n BIGINT, id VARCHAR, fragment VARCHAR{values})"
 
 
 def _any_kept(snapshot: Snapshot, span: Span) -> bool:
@@ -348,21 +384,25 @@ def _any_kept(snapshot: Snapshot, span: Span) -> bool:
     return bool(snapshot.one(f"SELECT count(*) > 0 FROM compared WHERE {chosen}"))
 
 
-def _numbered(span: Span, names: str, *, kept: bool) -> str:
+def _numbered(span: Span, ready: str, names: str, *, kept: bool) -> list[str]:
     """SQL that adds one span to the plan: numbered in the order of the model's result, kept rows behind."""
-    chosen = f"lane = '{span.lane}' AND change = '{span.change}'"
+    chosen = f"FROM compared WHERE lane = '{span.lane}' AND change = '{span.change}'"
     if span.lane == "send" and not kept and span.stop - span.first >= SORTED_ROWS:
-        # Numbered as they stream by: sorting a million rows would take longer than all the rest.
-        return f"""
-        INSERT INTO state.plan
-        SELECT {span.first} + row_number() OVER () - 1, key, id, '{span.change}', fp, NULL, NULL, NULL, NULL{names}
-        FROM staged WHERE rowid IN (SELECT row FROM compared WHERE {chosen})"""
+        # Only row numbers are sorted, and the wide rows stream past them.
+        joined = "FROM staged s JOIN numbered ON at_row = s.rowid"
+        return [
+            f"CREATE TEMP TABLE numbered AS SELECT {span.first} + row_number() OVER (ORDER BY row) - 1 AS n, "
+            f"row AS at_row {chosen}",
+            f"INSERT INTO state.plan SELECT n, key, nullif(id, key), '{span.change}', fp, NULL, NULL, NULL, NULL {joined}",
+            f"INSERT INTO {ready} SELECT n, id, NULL{names} {joined}",
+            "DROP TABLE numbered",
+        ]
     number = f"{span.first} + row_number() OVER (ORDER BY row NULLS LAST, key) - 1"
-    numbers = (
-        f"SELECT {number} AS n, row AS at_row, key, id, change, outcome, reason, fragment FROM compared WHERE {chosen}"
-    )
-    return f"""
-    INSERT INTO state.plan
-    SELECT n, c.key, c.id, change, fp, problem, outcome, reason, fragment{names}
-    FROM ({numbers}) c LEFT JOIN (SELECT rowid AS row, * EXCLUDE (key, id) FROM staged) s ON s.row = c.at_row
-    ORDER BY n"""
+    joined = "FROM numbered c LEFT JOIN (SELECT rowid AS row, * EXCLUDE (key, id) FROM staged) s ON s.row = c.at_row"
+    return [
+        f"CREATE TEMP TABLE numbered AS SELECT {number} AS n, row AS at_row, key, id, change, outcome, reason, fragment "
+        f"{chosen}",
+        f"INSERT INTO state.plan SELECT n, key, nullif(c.id, key), change, fp, problem, outcome, reason, fragment {joined}",
+        f"INSERT INTO {ready} SELECT n, c.id, fragment{names} {joined} ORDER BY n",
+        "DROP TABLE numbered",
+    ]

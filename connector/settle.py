@@ -84,7 +84,7 @@ def discard(snapshot: Snapshot) -> None:
 
 def _forget_plan(snapshot: Snapshot) -> None:
     snapshot.keep("plan", None)
-    snapshot.connection.execute("DROP TABLE state.plan; DROP TABLE state.span")
+    snapshot.connection.execute("DROP TABLE state.plan; DROP TABLE state.span; DROP TABLE IF EXISTS state.ready")
 
 
 def nothing(run_id: str) -> Settlement:
@@ -149,7 +149,7 @@ def _result(info: PlanInfo) -> str:
     call = f"nullif({pick('call_id')}, 0)::BIGINT"
     return f"""
     CREATE TEMP TABLE result AS
-    SELECT p.n, p.key, p.id, p.change, p.fp, p.problem, {worst} AS level,
+    SELECT p.n, p.key, coalesce(p.id, p.key) AS id, p.change, p.fp, p.problem, {worst} AS level,
         coalesce(p.outcome, {_NAMED}[level]) AS outcome,
         coalesce(p.reason, {pick("reason")}) AS reason,
         CASE WHEN p.outcome IS NULL THEN {pick("cause")} WHEN p.problem IS NOT NULL THEN 'value' END AS cause,

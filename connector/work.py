@@ -75,6 +75,7 @@ class PlanWork:
         self._cursor = snapshot.connection.cursor()
         self._fragments = fragments
         self._spans = plan.spans
+        self._ready = plan.ready
         self._routes = routes
         self._left = limit
         self._lock = threading.Lock()
@@ -135,7 +136,7 @@ class PlanWork:
         )
         first, stop = spans[0].first, spans[-1].stop
         reader = self._cursor.sql(
-            f"SELECT n, id, {columns} FROM state.plan WHERE n >= {first} AND n < {stop}"
+            f"SELECT n, id, {columns} FROM {self._ready} AS ready WHERE n >= {first} AND n < {stop}"
         ).to_arrow_reader(CHUNK_ROWS)
         return _Stretch(reader, routes, first, stop, alone=lane == "alone")
 

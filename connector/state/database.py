@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import URL, QueuePool, create_engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 
 from connector.state.sqlite_errors import state_error
 
@@ -105,12 +105,15 @@ class Prepared:
             cursor.executemany(compiled.string, [_parameters(compiled, row) for row in rows])
 
     def value(self, connection: Connection, row: Mapping[str, Any]) -> Any:
-        """The first value of the first row that the statement gives back."""
+        """The first value of the first row that the statement gives back. Raises NoResultFound."""
         compiled = self._for(connection)
         with closing(connection.connection.cursor()) as cursor:
             cursor.execute(compiled.string, _parameters(compiled, row))
             found = cursor.fetchone()
-        return None if found is None else found[0]
+        if found is None:
+            msg = "a row that must be there is not"
+            raise NoResultFound(msg)
+        return found[0]
 
     def _for(self, connection: Connection) -> SQLCompiler:
         found = self._compiled.get(connection.dialect.name)

@@ -47,7 +47,7 @@ RANGE_COLUMNS = _RANGE_TYPES.names
 # Made once: building a statement costs more than running it.
 _TAKE_IDS = Prepared(
     update(counters)
-    .where(counters.c.name == "calls")
+    .where(counters.c.name == bindparam("counter"))
     .values(value=counters.c.value + bindparam("taken"))
     .returning(counters.c.value)
 )
@@ -67,12 +67,14 @@ _BEGUN = [
     "request_bytes",
 ]
 _ANSWER = ["ms", "status", "response_headers", "response_bytes", "error", "response_body"]
+_VERDICT = ["verdict", "reason"]
 _OF_CALL = update(calls).where(calls.c.id == bindparam("call"))
 _ADD_CALLS = Prepared(insert(calls), *_BEGUN)
 _ADD_BODIES = Prepared(insert(request_bodies), "call_id", "body")
 _ADD_INTENTS = Prepared(insert(intents), "call_id", "run_id", "route", "first", "stop", "attempt")
 _ADD_ANSWERS = Prepared(_OF_CALL, *_ANSWER)
-_ADD_VERDICTS = Prepared(_OF_CALL, "verdict", "reason")
+_ADD_VERDICTS = Prepared(_OF_CALL, *_VERDICT)
+_ADD_BOTH = Prepared(_OF_CALL, *_ANSWER, *_VERDICT)
 _CLOSE_INTENTS = Prepared(delete(intents).where(intents.c.call_id == bindparam("call")))
 _ADD_SETTLED = Prepared(insert(settled), "run_id", *RANGE_COLUMNS)
 
@@ -92,9 +94,22 @@ class _Notes:
     """What was noted and is not written yet."""
 
     begun: list[_Begun] = field(default_factory=list)
-    answers: list[Row] = field(default_factory=list)
-    verdicts: list[Row] = field(default_factory=list)
+    answers: dict[int, Row] = field(default_factory=dict)
+    verdicts: dict[int, Row] = field(default_factory=dict)
     settled: list[Row] = field(default_factory=list)
+
+
+class _Gate:
+    """Where one thread waits for the note of that number. Who opens it says whether to go, or to write."""
+
+    __slots__ = ("closed", "is_written", "number", "writes")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.closed = threading.Lock()
+        self.closed.acquire()
+        self.is_written = False
+        self.writes = False
 
 
 class RunJournal:
@@ -112,11 +127,12 @@ class RunJournal:
         self._clock = clock
         self._redaction = Redaction(secrets)
         self._auth_header = auth_header
-        self._turn = threading.Condition()
+        self._lock = threading.Lock()
         self._notes = _Notes()
         self._noted = 0  # notes so far; each is durable when `_written` has come to its number
         self._written = 0
         self._writing = False
+        self._waiting: list[_Gate] = []
         self._broken: StateError | None = None
 
     def begin(self, request: Request, *, attempt: int, parent: int | None = None) -> int:
@@ -126,18 +142,19 @@ class RunJournal:
         StateError.
         """
         begun = self._begun(request, attempt, parent)
-        with self._turn:
+        with self._lock:
             self._notes.begun.append(begun)
             self._noted += 1
-            self._wait_until_written(self._noted)
+            number = self._noted
+        self._wait_until_written(number)
         return begun.id
 
     def answer(self, call_id: int, reply: Reply | NoReply) -> None:
         """Nothing, after noting what came back. Does not wait for the disk."""
         row = self._answer(reply) | {"call": call_id}
-        with self._turn:
+        with self._lock:
             self._refuse_when_broken()
-            self._notes.answers.append(row)
+            self._notes.answers[call_id] = row
             self._noted += 1
 
     def settle(
@@ -149,17 +166,16 @@ class RunJournal:
         """
         reason = self._masked(reason)
         rows = [self._settled(part) for part in settled]
-        with self._turn:
+        with self._lock:
             self._refuse_when_broken()
             if call_id is not None:
-                self._notes.verdicts.append({"call": call_id, "verdict": verdict, "reason": reason})
+                self._notes.verdicts[call_id] = {"call": call_id, "verdict": verdict, "reason": reason}
             self._notes.settled += rows
             self._noted += 1
 
     def flush(self) -> None:
         """Nothing, when everything noted so far is durable. Raises StateError."""
-        with self._turn:
-            self._wait_until_written(self._noted)
+        self._wait_until_written(self._noted)
 
     @property
     def noted(self) -> int:
@@ -167,25 +183,47 @@ class RunJournal:
         return self._noted
 
     def _wait_until_written(self, number: int) -> None:
-        """Nothing, when the note of that number is durable; called with `_turn` held."""
-        while self._written < number:
+        """Nothing, when the note of that number is durable: somebody else wrote it, or this thread did."""
+        gate = None
+        with self._lock:
             self._refuse_when_broken()
+            if self._written >= number:
+                return
             if self._writing:
-                self._turn.wait()
+                gate = _Gate(number)
+                self._waiting.append(gate)
             else:
-                self._write_all()
+                self._writing = True
+        if gate is not None and not self._is_my_turn(gate):
+            return
+        self._write_all()
+
+    def _is_my_turn(self, gate: _Gate) -> bool:
+        """True when this thread is to write now; False when its note is written. Raises StateError."""
+        try:
+            gate.closed.acquire()
+        except BaseException:
+            with self._lock:
+                if gate in self._waiting:
+                    self._waiting.remove(gate)
+                elif gate.writes:
+                    self._open_gates()
+            raise
+        if not gate.writes and not gate.is_written:
+            self._refuse_when_broken()
+        return gate.writes
 
     def _write_all(self) -> None:
-        """Nothing, after one transaction with every note there is; called with `_turn` held, which it gives up."""
-        notes, number = self._notes, self._noted
-        self._notes, self._writing = _Notes(), True
+        """Nothing, after one transaction with every note there is; called by the one thread that may write."""
+        with self._lock:
+            notes, number = self._notes, self._noted
+            self._notes = _Notes()
         # Until it is known to be written it counts as lost, whatever ends this: the notes are out of the list.
         broken: StateError | None = StateError(
             "the journal was interrupted while it was writing",
             slug="journal-interrupted",
             hint="run again: what was sent without a verdict counts as in doubt",
         )
-        self._turn.release()
         try:
             self._write(notes)
             broken = None
@@ -193,25 +231,42 @@ class RunJournal:
             broken = error
             raise
         finally:
-            self._turn.acquire()
-            self._writing = False
-            self._broken = broken
-            if broken is None:
-                self._written = number
-            self._turn.notify_all()
+            with self._lock:
+                self._broken = broken
+                if broken is None:
+                    self._written = number
+                self._open_gates()
+
+    def _open_gates(self) -> None:
+        """Nothing, after letting go who has nothing to wait for, and one more, who writes; called with the lock."""
+        waiting = self._waiting
+        self._waiting = []
+        self._writing = False
+        for gate in waiting:
+            gate.is_written = gate.number <= self._written
+            if not gate.is_written and self._broken is None:
+                if self._writing:
+                    self._waiting.append(gate)
+                    continue
+                gate.writes = self._writing = True
+            gate.closed.release()
 
     def _write(self, notes: _Notes) -> None:
         with self._database.write() as connection:
             if notes.begun:
-                last = _TAKE_IDS.value(connection, {"taken": len(notes.begun)})
+                last = _TAKE_IDS.value(connection, {"taken": len(notes.begun), "counter": "calls"})
                 _number(notes.begun, last - len(notes.begun) + 1)
             _ADD_CALLS.run(connection, [begun.call for begun in notes.begun])
             bodies = [{"call_id": begun.id, "body": begun.body} for begun in notes.begun if begun.body is not None]
             _ADD_BODIES.run(connection, bodies)
             _ADD_INTENTS.run(connection, [begun.intent for begun in notes.begun if begun.intent is not None])
-            _ADD_ANSWERS.run(connection, notes.answers)
-            _ADD_VERDICTS.run(connection, notes.verdicts)
-            _CLOSE_INTENTS.run(connection, notes.verdicts)
+            answers, verdicts = notes.answers, notes.verdicts
+            # Most calls are answered and judged between two commits: then their row is written anew once, not twice.
+            done = answers.keys() & verdicts.keys()
+            _ADD_BOTH.run(connection, [answers[call_id] | verdicts[call_id] for call_id in done])
+            _ADD_ANSWERS.run(connection, [row for call_id, row in answers.items() if call_id not in done])
+            _ADD_VERDICTS.run(connection, [row for call_id, row in verdicts.items() if call_id not in done])
+            _CLOSE_INTENTS.run(connection, [*verdicts.values()])
             _ADD_SETTLED.run(connection, notes.settled)
 
     def _refuse_when_broken(self) -> None:

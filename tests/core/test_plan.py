@@ -387,9 +387,12 @@ def test_old_and_large_rows_earn_a_caution_and_future_ones_are_rejected(tmp_path
         events=True,
     )
     rows = values(
-        ("now", NOW_MS, "x"), ("old", NOW_MS - 8 * day_ms, "x"), ("new", NOW_MS + day_ms, "x"), ("big", NOW_MS, "x" * 30),
+        ("now", NOW_MS, "x"),
+        ("old", NOW_MS - 8 * day_ms, "x"),
+        ("new", NOW_MS + day_ms, "x"),
+        ("big", NOW_MS, "x" * 30),
         columns="id, t, v",
-    )  # fmt: skip
+    )
 
     plan, settlement = ground.run(rows, ("track", 0, 3, "succeeded"))
 

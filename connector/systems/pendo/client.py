@@ -10,7 +10,7 @@ import threading
 import time
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
 import httpx
@@ -41,7 +41,9 @@ ECHO_CHARACTERS = 8
 REDACTED = "[redacted]"
 
 # What httpx's own client would add to every request.
-_HEADERS = (("accept", "*/*"), ("accept-encoding", "gzip, deflate"), ("connection", "keep-alive"))
+_HEADERS = {"accept": "*/*", "accept-encoding": "gzip, deflate", "connection": "keep-alive"}
+_KNOWN_ADDRESSES = 100
+_RawHeaders = list[tuple[bytes, bytes]]
 _PROXIED = {"http", "https", "all"}
 
 # The request had not left when these were raised.
@@ -75,7 +77,7 @@ class Client:
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._opened: list[_Line] = []
-        self._urls: dict[str, httpx.URL] = {}
+        self._addresses: dict[tuple[Any, ...], tuple[httpx.URL, _RawHeaders]] = {}
         self._agent = f"pendo-connector/{version('pendo-connector')}"
 
     @property
@@ -105,22 +107,28 @@ class Client:
             line.close()
 
     def _prepared(self, request: Request) -> httpx.Request:
-        url = self._urls.get(request.url)
-        if url is None:
-            url = self._urls[request.url] = httpx.URL(request.url)
-        headers = [
-            ("host", url.netloc.decode("ascii")),
-            *_HEADERS,
-            ("user-agent", self._agent),
-            *request.headers.items(),
-            (facts.KEY_HEADER.value, self._secret(request.auth)),
-        ]
+        url, base = self._address(request)
+        headers = base
         if request.body:
-            headers.append(("content-length", str(len(request.body))))
+            headers = [*base, (b"content-length", b"%d" % len(request.body))]
         connect_s, other_s = self._settings.timeouts.connect_seconds, request.timeout_s
         timeouts = {"connect": connect_s, "pool": connect_s, "read": other_s, "write": other_s}
         stream = httpx.ByteStream(request.body)
         return httpx.Request(request.method, url, headers=headers, stream=stream, extensions={"timeout": timeouts})
+
+    def _address(self, request: Request) -> tuple[httpx.URL, _RawHeaders]:
+        """Where the request goes, and every header but the size: the same for each request of a route."""
+        key = (request.url, request.auth, *request.headers.items())
+        known = self._addresses.get(key)
+        if known is None:
+            url = httpx.URL(request.url)
+            headers = {**_HEADERS, "user-agent": self._agent, **request.headers}
+            headers[facts.KEY_HEADER.value] = self._secret(request.auth)
+            raw = httpx.Headers({"host": url.netloc.decode("ascii"), **headers}).raw
+            if len(self._addresses) >= _KNOWN_ADDRESSES:  # as a probe makes them: one id an address
+                self._addresses.clear()
+            known = self._addresses[key] = (url, raw)
+        return known
 
     def _line(self) -> _Line:
         line: _Line | None = getattr(self._mine, "line", None)

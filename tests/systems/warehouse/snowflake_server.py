@@ -174,6 +174,8 @@ class SnowflakeServer:
             return self._ended(session)
         except duckdb.Error as error:
             return _failure("100038", str(error).split("\n", 1)[0], "22018")
+        except Exception as error:  # noqa: BLE001 - a status of 500 would make the driver ask again for an hour
+            return _failure("370001", f"Internal error: {error!r}")
 
     def _described(self, session: Session, sql: str) -> JSONResponse:
         cursor = session.con.cursor()
@@ -265,8 +267,10 @@ def _column(column: pa.Array) -> pa.Array:
 
 def _struct_of(times: pa.Array) -> pa.Array:
     zone = times.type.tz
-    micros = pc.fill_null(times.cast(pa.timestamp("us", tz=zone)).cast(pa.int64()), 0)
-    seconds = pc.floor(pc.divide(micros.cast(pa.float64()), 1e6)).cast(pa.int64())
+    exact = times.cast(pa.timestamp("us", tz=zone))
+    micros = pc.fill_null(exact.cast(pa.int64()), 0)
+    whole = pc.fill_null(pc.floor_temporal(exact, unit="second").cast(pa.int64()), 0)
+    seconds = pc.divide(whole, 1_000_000)
     rest = pc.multiply(pc.subtract(micros, pc.multiply(seconds, 1_000_000)), 1000).cast(pa.int32())
     columns, names = [seconds, rest], [("epoch", pa.int64()), ("fraction", pa.int32())]
     if zone:
