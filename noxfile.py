@@ -58,8 +58,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def sample(session: nox.Session) -> None:
-    """sandbox.yml at the root, written anew after a change of connector/sample.py."""
-    program = "from connector.sample import sandbox_yaml as y; open('sandbox.yml', 'w', encoding='utf-8').write(y())"
+    """sandbox.yml at the root, written anew after a change of connector/sample/data.py."""
+    program = "from connector.sample.data import sandbox_yaml as y; open('sandbox.yml', 'w', encoding='utf-8').write(y())"
     session.run(sys.executable, "-c", program)
 
 

@@ -18,7 +18,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self
 
 from connector.errors import BusyError, ConfigError, ConfigErrors, Problem
-from connector.progress import Progress, Silent
+from connector.run.progress import Progress, Silent
 from connector.state.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -27,17 +27,18 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from connector.checking import Checked
-    from connector.planning import PlanResult
+    from connector.actions.checking import Checked
+    from connector.actions.planning import PlanResult
+    from connector.actions.probing import Probed
+    from connector.actions.rows import Reason
+    from connector.actions.undelivered import Undelivered
     from connector.ports import Clock, Source
-    from connector.probing import Probed
     from connector.project.definition import Definition, DestinationEntry, Model, Sync
-    from connector.rows import Reason
-    from connector.run import Means, RunResult
+    from connector.run.ending import RunResult
+    from connector.run.means import Means
     from connector.state.calls import Call
     from connector.state.history import History
     from connector.state.runs import Run
-    from connector.undelivered import Undelivered
 
 _BUSY_PAUSE_S = 0.5
 
@@ -77,7 +78,7 @@ def check_project(
 
     Raises ConfigError where there is no project at all.
     """
-    from connector.checking import check  # noqa: PLC0415 - start-up
+    from connector.actions.checking import check  # noqa: PLC0415 - start-up
     from connector.project.load import Systems, survey  # noqa: PLC0415
     from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
 
@@ -142,14 +143,15 @@ class Project:
 
         Connects to the warehouses, reads no rows, sends nothing.
         """
-        from connector.run import open_source, prepare  # noqa: PLC0415 - start-up
+        from connector.run.fitting import fitted  # noqa: PLC0415 - start-up
+        from connector.run.means import Options  # noqa: PLC0415
 
         problems: list[Problem] = []
         for name in self.syncs if names is None else names:
             sync = self.sync(name)
             try:
-                with closing(open_source(sync, self.means())) as source:
-                    prepare(sync, source, self.means()).destination.close()
+                with fitted(sync, Options(), self.means()):
+                    pass
             except ConfigError as error:
                 problems += error.problems
         if problems:
@@ -160,7 +162,7 @@ class Project:
 
         Raises SourceError, DestinationError.
         """
-        from connector.online import check_destination  # noqa: PLC0415 - start-up
+        from connector.actions.online import check_destination  # noqa: PLC0415 - start-up
 
         said = []
         for name, entry in self.definition.sources.items():
@@ -200,9 +202,9 @@ class Project:
 
         Raises ConfigErrors, SourceError, BusyError, StateError.
         """
-        from connector.planning import plan_sync  # noqa: PLC0415 - start-up
-        from connector.rows import last_accepted  # noqa: PLC0415
-        from connector.run import Options  # noqa: PLC0415
+        from connector.actions.planning import plan_sync  # noqa: PLC0415 - start-up
+        from connector.actions.rows import last_accepted  # noqa: PLC0415
+        from connector.run.means import Options  # noqa: PLC0415
 
         found = self.sync(sync)
         options = Options(full_resync=full_resync, resend_events=resend_events, key=row, limit=limit)
@@ -233,7 +235,8 @@ class Project:
         Raises ConfigErrors when the sync does not fit its model, BusyError while another run of it goes on (with `wait`
         only when it was cancelled meanwhile), StateError: nothing was sent then.
         """
-        from connector.run import Options, run_sync  # noqa: PLC0415 - start-up
+        from connector.run.means import Options  # noqa: PLC0415 - start-up
+        from connector.run.steps import run_sync  # noqa: PLC0415 - start-up
 
         found, watcher = self.sync(sync), progress or Silent()
         options = Options(full_resync, resend_events, row, limit, force, trigger)
@@ -259,7 +262,7 @@ class Project:
         self, run: str = "last", *, key: str | None = None, outcome: str | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """What became of each row of a run's plan."""
-        from connector.rows import read_rows  # noqa: PLC0415 - start-up
+        from connector.actions.rows import read_rows  # noqa: PLC0415 - start-up
 
         return read_rows(
             self.definition.state_dir, self.history, self.resolve_run(run), key=key, outcome=outcome, limit=limit
@@ -267,13 +270,13 @@ class Project:
 
     def reasons(self, run: str = "last") -> list[Reason]:
         """Why rows of a run did not succeed, grouped, with their number and a few of their keys."""
-        from connector.rows import read_reasons  # noqa: PLC0415 - start-up
+        from connector.actions.rows import read_reasons  # noqa: PLC0415 - start-up
 
         return read_reasons(self.definition.state_dir, self.resolve_run(run))
 
     def calls_of(self, key: str, run: str = "last") -> tuple[Call, ...]:
         """The API calls of a run that carried the row with this key, in the order they were made."""
-        from connector.rows import read_numbers  # noqa: PLC0415 - start-up
+        from connector.actions.rows import read_numbers  # noqa: PLC0415 - start-up
         from connector.state.calls import CallFilter  # noqa: PLC0415
 
         run_id = self.resolve_run(run)
@@ -291,25 +294,25 @@ class Project:
 
     def reset(self, sync: str, *, baseline: bool = False) -> int:
         """How many rows the snapshot holds after it was forgotten, or after the present result was taken as sent."""
-        from connector.mending import reset_sync  # noqa: PLC0415 - start-up
+        from connector.actions.mending import reset_sync  # noqa: PLC0415 - start-up
 
         return reset_sync(self.sync(sync), self.means(), baseline=baseline)
 
     def undelivered(self, sync: str) -> list[Undelivered]:
         """The rows that are rejected, quarantined or held now, with their reasons."""
-        from connector.undelivered import list_undelivered  # noqa: PLC0415 - start-up
+        from connector.actions.undelivered import list_undelivered  # noqa: PLC0415 - start-up
 
         return list_undelivered(self.sync(sync), self.means())
 
     def retry(self, sync: str, *, key: str | None = None) -> int:
         """How many rejected and quarantined rows start again with no attempt counted against them."""
-        from connector.undelivered import retry  # noqa: PLC0415 - start-up
+        from connector.actions.undelivered import retry  # noqa: PLC0415 - start-up
 
         return retry(self.sync(sync), self.means(), key=key)
 
     def release(self, sync: str, *, key: str | None = None, drop: bool = False) -> int:
         """How many held and quarantined rows the next run offers again, or with `drop` counts as sent for ever."""
-        from connector.undelivered import release  # noqa: PLC0415 - start-up
+        from connector.actions.undelivered import release  # noqa: PLC0415 - start-up
 
         return release(self.sync(sync), self.means(), key=key, drop=drop)
 
@@ -318,7 +321,7 @@ class Project:
 
         Raises ConfigError for a destination without probes.
         """
-        from connector.probing import probe  # noqa: PLC0415 - start-up
+        from connector.actions.probing import probe  # noqa: PLC0415 - start-up
 
         entry: DestinationEntry = _named(self.definition.destinations, destination, "destination")
         return probe(entry, self.means(), f"{self._random.getrandbits(32):08x}")
@@ -343,7 +346,7 @@ class Project:
 
     def means(self, progress: Progress | None = None) -> Means:
         """What a run of this project works with."""
-        from connector.run import Means  # noqa: PLC0415 - start-up
+        from connector.run.means import Means  # noqa: PLC0415 - start-up
         from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
 
         return Means(

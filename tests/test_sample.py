@@ -12,7 +12,7 @@ import pytest
 from connector.errors import ConfigError
 from connector.ports import Query
 from connector.project.load import Systems, load
-from connector.sample import (
+from connector.sample.data import (
     BAD_SEATS_ACCOUNT,
     CHANGED_ACCOUNT,
     DOUBLE_VISITOR,

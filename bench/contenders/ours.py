@@ -10,7 +10,7 @@ from pathlib import Path
 from common import SECRET, Watch, arguments, batch_rows, percentile, select
 
 from connector import load_project
-from connector.run import run_sync  # noqa: F401 - imports are not what is measured here
+from connector.run.steps import run_sync  # noqa: F401 - imports are not what is measured here
 
 FIELDS = "plan: plan, seats: seats, amount: amount, active: active, note: note, started_on: started_on, region: region"
 EVENT = """model: rows

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from connector.cli.figures import duration, number
 from connector.cli.screen import DIM
-from connector.progress import Silent
+from connector.run.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from connector.cli.screen import Stream
     from connector.ports import Outcome
-    from connector.progress import Progress
+    from connector.run.progress import Progress
 
 NAME_WIDTH = 24
 WIDE = 100
@@ -44,7 +44,7 @@ def watching(stream: Stream, sync: str, *, shown: bool) -> Iterator[Progress]:
 
 
 class Bar:
-    """`connector.progress.Progress` drawn by rich, which may be told from any thread."""
+    """`connector.run.progress.Progress` drawn by rich, which may be told from any thread."""
 
     def __init__(self, rich: Any, sync: str) -> None:
         self._rich = rich

@@ -13,9 +13,9 @@ from connector.cli.show_run import CHANGES, OUTCOME_STYLE, model_line, spoken
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from connector.actions.planning import PlanResult, Sample
     from connector.cli.layout import Part
     from connector.cli.screen import Stream
-    from connector.planning import PlanResult, Sample
 
 CHANGE_STYLE = {"added": GOOD, "changed": WARN, "removed": BAD}
 LITERAL_CHARACTERS = 1_200

@@ -11,9 +11,9 @@ from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from connector.actions.rows import Reason
     from connector.cli.layout import Part
     from connector.cli.screen import Stream
-    from connector.rows import Reason
 
 STATUS_STYLE = {"success": GOOD, "warning": WARN, "failed": BAD, "held": WARN, "cancelled": WARN, "interrupted": BAD}
 OUTCOME_STYLE = {

@@ -77,6 +77,7 @@ def _load(module: str) -> Any:
 SOURCES: Mapping[str, SourceSystem] = MappingProxyType(
     {
         "duckdb": _LazySource("connector.systems.warehouse.duckdb"),
+        "snowflake": _LazySource("connector.systems.warehouse.snowflake"),
         "postgres": _LazySource("connector.systems.warehouse.postgres"),
     }
 )

@@ -145,7 +145,7 @@ def test_a_curl_command_makes_the_call_again(ran: Scene, cli: Cli) -> None:
     received = len(ran.sandbox.requests)
     done = subprocess.run(
         commands[-1] + " --silent --fail",
-        shell=True,  # noqa: S602 - what a user does with it
+        shell=True,
         env={"PENDO_INTEGRATION_KEY": INTEGRATION_KEY, "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 # --- init ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_project_runs_against_the_sandbox_as_it_is(
-    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_project_runs_against_the_sandbox_as_it_is(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     made = cli.anywhere("init", str(cli.root))
     checked = cli("check")
     with running(Sandbox(seed=cli.root / "sandbox.yml")) as server:
@@ -41,10 +39,9 @@ def test_a_new_project_runs_against_the_sandbox_as_it_is(
     assert {path.name for path in cli.root.iterdir()} >= {
         *("connector.yml", "models", "sync_configs", "sandbox.yml", "warehouse.duckdb", ".gitignore", ".env.example")
     }
-    assert first.code == 2
+    assert first.code == second.code == 0
     assert sum(result["outcomes"]["succeeded"]["added"] for result in first.json()) > 3000
-    assert sum(sum(result["outcomes"]["succeeded"].values()) for result in second.json()) == 0
-    assert tmp_path in cli.root.parents
+    assert [result["requests"]["sent"] for result in second.json()] == [0, 0, 0, 0]
 
 
 def test_nothing_that_is_there_is_overwritten(tmp_path: Path, cli: Cli) -> None:
@@ -200,7 +197,7 @@ def test_the_sandbox_says_where_it_is_as_json(tmp_path: Path) -> None:
         [*CONNECTOR, "sandbox", "--port", "0", "--seed", str(seed), "--json"], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    lines = []
+    lines: list[str] = []
     while not (lines and lines[-1].startswith("}")):
         lines.append(process.stdout.readline())
     document = json.loads("".join(lines))
@@ -321,7 +318,7 @@ def test_a_reader_that_goes_away_is_no_defect(world: Scene, cli: Cli) -> None:
     cli("run", "accounts")
     done = subprocess.run(
         f"{sys.executable} -m connector.cli --project {world.root} log --rows --format csv | head -1",
-        shell=True,  # noqa: S602 - a pipe is what this is about
+        shell=True,
         capture_output=True,
         text=True,
         check=True,

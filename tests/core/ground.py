@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from connector.compile import Projection, compile_sync
 from connector.plan import Ask, Plan, compare, stage
+from connector.plan.settle import Settlement, settle
+from connector.plan.work import PlanWork
 from connector.ports import Cell, Change, Constant, Members, Outcome, Route, SendTime, ValueType
-from connector.settle import Settlement, settle
 from connector.state.snapshot import Snapshot, open_snapshot
-from connector.work import PlanWork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from connector.guardrails import check_guardrails
 from connector.plan import Counts, Plan
+from connector.plan.guardrails import check_guardrails
 from connector.project.settings import EventSync, ObjectSync
 
 

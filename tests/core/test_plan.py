@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connector.actions.rows import read_rows
 from connector.errors import SourceError
 from connector.plan import Counts
 from connector.ports import Cell, Change, Members, Route, ValueType
-from connector.rows import read_rows
 from connector.state.snapshot import view_snapshot
 from tests.core.ground import NOW_MS, REMOVALS, Ground, bodies, delete_route, event_route, route, tally, values
 

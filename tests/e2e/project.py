@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from connector import Project
     from connector.ports import Clock
-    from connector.run import RunResult
+    from connector.run.ending import RunResult
 
 REPOSITORY = Path(__file__).parents[2]
 CONNECTOR = (sys.executable, "-m", "connector.cli")

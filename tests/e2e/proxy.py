@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TCP_FAULTS = ("refuse", "reset_before", "reset_after", "blackhole_before", "blackhole_after", "truncate", "slow", "rate")
+TCP_FAULTS = (
+    "refuse",
+    "reset_before",
+    "reset_after",
+    "blackhole_before",
+    "blackhole_after",
+    "truncate",
+    "slow",
+    "rate",
+)
 UNDELIVERED = {"reset_before", "blackhole_before"}
 """Faults that swallow a request before it reaches the sandbox."""
 
@@ -93,15 +102,17 @@ class Proxy:
         await self.listen()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                self._idle.add(writer)
-                request = await _message(reader)
-                self._idle.discard(writer)
-                if not await self._answer(request, reader, writer):
-                    break
-        self._idle.discard(writer)
-        writer.close()
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                while True:
+                    self._idle.add(writer)
+                    request = await _message(reader)
+                    self._idle.discard(writer)
+                    if not await self._answer(request, reader, writer):
+                        break
+        finally:
+            self._idle.discard(writer)
+            await _close(writer)
 
     async def _answer(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """True when the connection goes on."""
@@ -142,11 +153,12 @@ class Proxy:
     async def _forward(self, request: bytes, latency_s: float) -> bytes:
         await asyncio.sleep(latency_s)
         reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream)
-        writer.write(request)
-        await writer.drain()
-        reply = await _message(reader)
-        writer.close()
-        return reply
+        try:
+            writer.write(request)
+            await writer.drain()
+            return await _message(reader)
+        finally:
+            await _close(writer)
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
@@ -157,6 +169,13 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
         if line.startswith(b"content-length:"):
             length = int(line.partition(b":")[2])
     return head + await reader.readexactly(length)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Nothing, when the connection is closed."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -177,6 +196,8 @@ def proxied(upstream: int) -> Iterator[Proxy]:
         await proxy.listen()
         ready.set()
         await done.wait()
+        if proxy._server is not None:
+            proxy._server.close()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

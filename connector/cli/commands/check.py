@@ -14,7 +14,7 @@ from connector.cli.screen import GOOD, STRONG
 from connector.errors import ConfigErrors
 
 if TYPE_CHECKING:
-    from connector.checking import Checked
+    from connector.actions.checking import Checked
     from connector.cli.invocation import Invocation
 
 

@@ -22,9 +22,9 @@ from connector.cli.signals import stopping
 
 if TYPE_CHECKING:
     from connector.cli.screen import Screen, Stream
-    from connector.demo import Demo
-    from connector.proof import Comparison
-    from connector.run import RunResult
+    from connector.run.ending import RunResult
+    from connector.sample.demo import Demo
+    from connector.sample.proof import Comparison
 
 FOLDER = ".connector/demo"
 FAILED = 3
@@ -40,7 +40,7 @@ def demo(*, folder: str) -> None:
 
     Ends with 3 when the sandbox does not hold exactly what the warehouse says.
     """
-    from connector.demo import demo as running_demo  # noqa: PLC0415 - start-up
+    from connector.sample.demo import demo as running_demo  # noqa: PLC0415 - start-up
 
     invocation = current()
     invocation.state_dir = None
@@ -114,7 +114,7 @@ class _Show:
         self.document["second_run"] = results
 
     def a_day_later(self) -> None:
-        from connector.demo import CHANGED_SYNCS  # noqa: PLC0415 - start-up
+        from connector.sample.demo import CHANGED_SYNCS  # noqa: PLC0415 - start-up
 
         self.it.a_day_later()
         self._heading("4", "A day later: one account changed, and one of each thing that goes wrong came in")

@@ -21,7 +21,7 @@ def init(folder: str | None) -> None:
 
     It holds a sample warehouse, four models and four syncs to start from. Nothing that is there is overwritten.
     """
-    from connector.init import new_project  # noqa: PLC0415 - start-up
+    from connector.sample.init import new_project  # noqa: PLC0415 - start-up
 
     invocation = current()
     root = Path(folder) if folder is not None else invocation.root

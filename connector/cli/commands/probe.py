@@ -14,8 +14,8 @@ from connector.cli.screen import DIM, STRONG
 from connector.cli.signals import stopping
 
 if TYPE_CHECKING:
+    from connector.actions.probing import Probed
     from connector.cli.screen import Stream
-    from connector.probing import Probed
 
 WARNING = (
     "Probes write to '{destination}': they make a visitor, events and custom fields, queue a made-up id for deletion, "

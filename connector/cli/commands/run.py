@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from connector.api import Project
     from connector.cli.invocation import Invocation
     from connector.cli.screen import Stream
-    from connector.run import RunResult
+    from connector.run.ending import RunResult
 
 CANCELLED = 130
 BAD_OUTCOMES = ("rejected", "quarantined", "in_doubt")

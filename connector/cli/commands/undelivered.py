@@ -15,8 +15,8 @@ from connector.cli.show_run import OUTCOME_STYLE, spoken
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from connector.actions.undelivered import Undelivered
     from connector.cli.screen import Stream
-    from connector.undelivered import Undelivered
 
 
 @everywhere

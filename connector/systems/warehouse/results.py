@@ -100,9 +100,7 @@ class Results:
             raise failure from error
 
 
-def _first(
-    begin: Begin, reading: Reading, open_result: ExitStack
-) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+def _first(begin: Begin, reading: Reading, open_result: ExitStack) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
     """The columns, and the batches of which the first has arrived; an attempt that fails leaves nothing open."""
     with ExitStack() as attempt:
         schema, batches = attempt.enter_context(begin(reading))

@@ -44,14 +44,18 @@ class Settings(Section):
     private_key_path: str | None = Field(
         None, min_length=1, description="the private key of a key pair (PEM), relative to connector.yml"
     )
-    private_key: SecretStr | None = Field(None, description="the private key itself (PEM text), such as ${SNOWFLAKE_KEY}")
+    private_key: SecretStr | None = Field(
+        None, description="the private key itself (PEM text), such as ${SNOWFLAKE_KEY}"
+    )
     private_key_passphrase: SecretStr | None = Field(None, description="what the private key is encrypted with")
     password: SecretStr | None = Field(None, description="a password or a programmatic access token")
     role: str | None = Field(None, description="the role; by default the user's own default")
     warehouse: str | None = Field(None, description="the virtual warehouse that computes; by default the user's own")
     database: str | None = Field(None, description="where unqualified names are looked up")
     schema_: str | None = Field(None, alias="schema", description="where unqualified names are looked up")
-    host: str | None = Field(None, description="the host, where it is not ACCOUNT.snowflakecomputing.com: a private link")
+    host: str | None = Field(
+        None, description="the host, where it is not ACCOUNT.snowflakecomputing.com: a private link"
+    )
     port: int | None = Field(None, ge=1, le=65_535, description="the port; 443 by default")
     protocol: Literal["https", "http"] = Field("https", description="http only for a test server on this machine")
     timeouts: Timeouts = Timeouts()
@@ -134,6 +138,9 @@ class Snowflake:
                 reading.go_on()
                 raise self._refused(error, query) from error
             schema = _schema(cursor.description)
+            if cursor.rowcount == 0:  # the driver cannot make a table of no rows
+                yield schema, ()
+                return
             tables = cursor.fetch_arrow_batches(force_microsecond_precision=True)
             try:
                 yield schema, _batches(tables, schema, query.batch_rows)

@@ -23,11 +23,13 @@ NO_DATABASE = (90_105, 90_106)
 CANCELLED = 604
 TIMEOUTS = (630, 631)
 COMPILATION = (904, 979, 1003, 1007, 2028, 2140)
-HTTP_FORBIDDEN = 403
+# The driver adds the status of an answer that is no success to this.
+HTTP = 290_000
+PASSING_STATUSES = (408, 429)
 
 _PLACE = re.compile(r"(?:error )?line (\d+) at position (\d+)")
-_OBJECT = re.compile(r"(?:Object|Table|Schema|Database) '([^']+)' does not exist|Table with name (\S+) does not exist")
-_ABOUT = re.compile(r"^\d{6}(?: \(\w+\))?: (?:[0-9a-f-]{20,}: )?")
+_OBJECT = re.compile(r"(?:Object|Table|View|Schema|Database) '([^']+)' does not exist")
+_ABOUT = re.compile(r"^\d{6}(?: \(\w+\))?: (?:[0-9a-f-]{20,}: )?(?:Failed to connect to DB: \S+ )?")
 
 
 def refused_login(error: Exception, secrets: Collection[str]) -> SourceError:
@@ -85,11 +87,12 @@ def broke_off(error: Exception, limit_s: float | None, secrets: Collection[str])
 
 
 def _is_network(error: Exception) -> bool:
-    """True when no answer came; the driver's own numbers for that start with 25 and 29, and some errors have none."""
-    number = _number(error)
-    if isinstance(error, OSError) or type(error).__module__.startswith(("requests", "urllib3")):
+    """True when no answer came, or one that says "later"; the driver has a few numbers for it, and errors without."""
+    if isinstance(error, OSError) or type(error).__name__ in ("RetryRequest", "RequestTimeoutError"):
         return True
-    return number // 1000 in (250, 251, 290) or type(error).__name__ in ("RetryRequest", "RequestTimeoutError")
+    number = _number(error)
+    status = number - HTTP
+    return number // 1000 in (250, 251) or status in PASSING_STATUSES or 500 <= status < 600  # noqa: PLR2004
 
 
 def _number(error: Exception) -> int:
@@ -100,8 +103,8 @@ def _number(error: Exception) -> int:
 def _said(error: Exception, secrets: Collection[str]) -> str:
     """Snowflake's own sentence: without number, query id, host, and the address of a result's part, which is signed."""
     text = _ABOUT.sub("", str(getattr(error, "msg", None) or error))
-    lines = [line for line in text.splitlines() if line.strip() and "compilation error" not in line.lower()]
-    sentence = " ".join(lines[:2]) if lines else first_line(text)
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("SQL compilation error")]
+    sentence = lines[0] if lines else first_line(text)
     return without_secrets(sentence, secrets)[:500].rstrip(". ")
 
 
@@ -119,6 +122,6 @@ def _place(text: str, query: Query) -> str | None:
 def _named_at(said: str, query: Query) -> str | None:
     """Where the SQL names the object that is missing; Snowflake gives its name in full and in upper case."""
     found = _OBJECT.search(said)
-    last = (found[1] or found[2]).replace('"', "").rpartition(".")[2] if found else ""
+    last = found[1].replace('"', "").rpartition(".")[2] if found else ""
     place = re.search(rf"\b{re.escape(last)}\b", query.sql, re.IGNORECASE) if last else None
     return query.at(place.start()) if place else None

@@ -36,13 +36,18 @@ TYPES = (
     SnowflakeType(("TIMESTAMP_NTZ", "TIMESTAMP"), pa.timestamp("us"), "taken as UTC; microseconds"),
     SnowflakeType(("TIMESTAMP_LTZ", "TIMESTAMP_TZ"), UTC, "the same moment in UTC; microseconds"),
     SnowflakeType(("TIME",), pa.time64("us")),
-    SnowflakeType(("VARIANT", "OBJECT", "MAP"), pa.string(), "JSON text; a text in a VARIANT keeps its quotes: `v::string`"),
+    SnowflakeType(
+        ("VARIANT", "OBJECT", "MAP"), pa.string(), "JSON text; a text in a VARIANT keeps its quotes: `v::string`"
+    ),
     SnowflakeType(("ARRAY",), pa.string(), "JSON text; with `type: list` it is sent as a list"),
     SnowflakeType(("BINARY",), pa.binary(), "convert it in the model: `hex_encode(c)`"),
     SnowflakeType(("GEOGRAPHY", "GEOMETRY"), pa.string(), "GeoJSON"),
     SnowflakeType(("FILE",), pa.string(), "JSON text"),
     SnowflakeType(
-        ("VECTOR", "INTERVAL_YEAR_MONTH", "INTERVAL_DAY_TIME"), None, "not read: convert it in the model", readable=False
+        ("VECTOR", "INTERVAL_YEAR_MONTH", "INTERVAL_DAY_TIME"),
+        None,
+        "not read: convert it in the model",
+        readable=False,
     ),
 )
 _BY_NAME = {name: kind for kind in TYPES for name in kind.names}
@@ -69,5 +74,5 @@ def folded(names: Sequence[str]) -> list[str]:
 
 
 def _number(precision: int | None, scale: int | None) -> pa.DataType:
-    digits, decimals = (precision if precision else 38), (scale or 0)
+    digits, decimals = (precision or 38), (scale or 0)
     return pa.int64() if decimals == 0 and digits <= INT64_DIGITS else pa.decimal128(digits, decimals)

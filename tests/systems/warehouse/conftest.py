@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.systems.warehouse.postgres_server import Server
+    from tests.systems.warehouse.snowflake_server import SnowflakeServer
 
 
 @pytest.fixture(scope="session")
@@ -30,5 +31,22 @@ def postgres_server() -> Iterator[Server]:
             "create type level as enum ('gold', 'iron')",
             "create type pair as (a int, b text)",
             "create domain positive as int check (value > 0)",
+        )
+        yield server
+
+
+@pytest.fixture(scope="session")
+def snowflake_server() -> Iterator[SnowflakeServer]:
+    """A Snowflake on this machine, with a table of numbers."""
+    pytest.importorskip("snowflake.connector", reason="the extra `snowflake` is not installed")
+    pytest.importorskip("fakesnow.instance", reason="fakesnow is not installed")
+    from tests.systems.warehouse.snowflake_server import running_snowflake  # noqa: PLC0415 - needs both
+
+    with running_snowflake() as server:
+        server.run(
+            "create table accounts as select 'acct-' || seq4() as account_id, seq4() as arr "
+            "from table(generator(rowcount => 5))",
+            "create table numbers as select row_number() over (order by 1) - 1 as n "
+            "from table(generator(rowcount => 2000000))",
         )
         yield server

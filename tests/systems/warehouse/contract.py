@@ -236,7 +236,9 @@ class RemoteContract(SourceContract):
         assert "longer than 1 s" in str(caught.value)
         assert time.monotonic() - began < 10
 
-    def test_a_connection_that_fails_before_the_first_row_is_tried_again(self, wire: Wire, source_behind: Source) -> None:
+    def test_a_connection_that_fails_before_the_first_row_is_tried_again(
+        self, wire: Wire, source_behind: Source
+    ) -> None:
         """Twice; then it is reported."""
         query = Query(self.series.format(rows=10))
         wire.refuse = 1
@@ -264,7 +266,7 @@ class RemoteContract(SourceContract):
         with pytest.raises(SourceError) as caught, source_behind.read(query) as reader:
             for batch in reader:
                 arrived.append(batch.num_rows)
-                wire.cut()
+                wire.close()
 
         assert 0 < sum(arrived) < 1_000_000
         assert caught.value.problem.slug == "source-lost"

@@ -61,7 +61,7 @@ def running_postgres() -> Iterator[Server]:
     if bin_ is None:
         pytest.skip("PostgreSQL's server is not installed (initdb, postgres): apt install postgresql")
     as_user = _unprivileged()
-    folder = Path(tempfile.mkdtemp(prefix="connector-pg-", dir="/tmp"))  # noqa: S108 - a socket's path must be short
+    folder = Path(tempfile.mkdtemp(prefix="connector-pg-", dir="/tmp"))
     if as_user:
         os.chown(folder, as_user["user"], as_user["group"])
     data, port = folder / "data", free_port()
@@ -71,7 +71,9 @@ def running_postgres() -> Iterator[Server]:
         subprocess.run(
             [*initdb, "--locale=C.UTF-8", "--pwfile", folder / "password"], check=True, cwd="/", stdout=log, **as_user
         )
-        (data / "pg_hba.conf").write_text("host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256")
+        (data / "pg_hba.conf").write_text(
+            "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256"
+        )
         options = [part for setting in (*SETTINGS, f"unix_socket_directories={folder}") for part in ("-c", setting)]
         line = [bin_ / "postgres", "-D", data, "-p", str(port), *options]
         process = subprocess.Popen(line, cwd="/", stdout=log, stderr=log, **as_user)

@@ -167,9 +167,9 @@ class SnowflakeServer:
         try:
             if only:
                 return await run_in_threadpool(self._described, session, sql)
-            return await run_in_threadpool(self._run, session, sql)
+            return await run_in_threadpool(self._run, session, sql, request.headers["host"])
         except snowflake.connector.errors.Error as error:
-            return _failure(f"{error.errno:06d}", str(error.raw_msg or error.msg), error.sqlstate)
+            return _failure(*_worded(error, sql))
         except duckdb.InterruptException:
             return self._ended(session)
         except duckdb.Error as error:
@@ -182,7 +182,7 @@ class SnowflakeServer:
         rowtype = describe_as_rowtype(cursor._describe_only(sql))  # noqa: SLF001 - as fakesnow's own server does
         return self._answer(sql, rowtype, pa.table({}), cursor.sfqid, [])
 
-    def _run(self, session: Session, sql: str) -> JSONResponse:
+    def _run(self, session: Session, sql: str, host: str) -> JSONResponse:
         limit_s = session.parameters.get("STATEMENT_TIMEOUT_IN_SECONDS")
         timer = threading.Timer(float(limit_s or 3600), self._end, (session.number, "limit"))
         timer.daemon = True
@@ -198,7 +198,7 @@ class SnowflakeServer:
         self.results[name] = Result(table, rowtype, int(lost[1]) if lost else None)
         parts = [
             {
-                "url": f"http://127.0.0.1:{self.port}/parts/{name}/{start}?X-Amz-Signature=geheime-unterschrift",
+                "url": f"http://{host}/parts/{name}/{start}?X-Amz-Signature=geheime-unterschrift",
                 "rowCount": min(PART_ROWS, table.num_rows - start),
                 "uncompressedSize": 1,
                 "compressedSize": 1,
@@ -207,7 +207,9 @@ class SnowflakeServer:
         ]
         return self._answer(sql, rowtype, table, cursor.sfqid, parts)
 
-    def _answer(self, sql: str, rowtype: list[Any], table: pa.Table, query: str | None, parts: list[Any]) -> JSONResponse:
+    def _answer(
+        self, sql: str, rowtype: list[Any], table: pa.Table, query: str | None, parts: list[Any]
+    ) -> JSONResponse:
         first = base64.b64encode(_part(table, rowtype, 0)).decode() if table.num_columns else ""
         data = {
             "parameters": [{"name": "TIMEZONE", "value": "UTC"}],
@@ -244,14 +246,29 @@ class SnowflakeServer:
         return _failure("000604", "SQL execution canceled", "57014")
 
 
+def _worded(error: Any, sql: str) -> tuple[str, str, str]:
+    """Number, sentence and state as Snowflake has them; fakesnow passes on what DuckDB says."""
+    said = str(error.raw_msg or error.msg)
+    missing, unknown = re.search(r'Table with name "?([\w.]+)', said), re.search(r'column "(\w+)" not found', said)
+    if missing:
+        name = ".".join(["WAREHOUSE", *(["MARTS"] if "." not in missing[1] else []), missing[1].upper()])
+        return "002003", f"SQL compilation error:\nObject '{name}' does not exist or not authorized.", "02000"
+    if unknown:
+        before = sql[: sql.lower().index(unknown[1].lower())]
+        place = f"error line {before.count(chr(10)) + 1} at position {len(before) - before.rfind(chr(10)) - 1}"
+        return "000904", f"SQL compilation error: {place}\ninvalid identifier '{unknown[1]}'", "42000"
+    if error.errno == 1003:
+        place = "syntax error line 1 at position 0"
+        return "001003", f"SQL compilation error:\n{place} unexpected '{sql.split(maxsplit=1)[0]}'.", "42000"
+    return f"{error.errno:06d}", said, error.sqlstate
+
+
 def _part(table: pa.Table, rowtype: list[Any], start: int) -> bytes:
     """The rows from `start` on, as the driver expects them: times are structs of seconds and nanoseconds."""
     rows = table.slice(start, PART_ROWS)
     columns = [_column(column.combine_chunks()) for column in rows.columns]
     schema = pa.schema([field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)])
-    fields = [
-        new.with_type(column.type) for new, column in zip(to_sf_schema(schema, rowtype), columns, strict=True)
-    ]
+    fields = [new.with_type(column.type) for new, column in zip(to_sf_schema(schema, rowtype), columns, strict=True)]
     return to_ipc(pa.Table.from_arrays(columns, schema=pa.schema(fields))).to_pybytes()
 
 

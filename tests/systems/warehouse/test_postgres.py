@@ -34,7 +34,9 @@ DRIVERS = pytest.mark.parametrize(
     "adbc",
     [
         pytest.param(
-            True, id="adbc", marks=pytest.mark.skipif(not is_installed(ADBC), reason="adbc-driver-postgresql is missing")
+            True,
+            id="adbc",
+            marks=pytest.mark.skipif(not is_installed(ADBC), reason="adbc-driver-postgresql is missing"),
         ),
         pytest.param(False, id="psycopg"),
     ],
@@ -130,7 +132,9 @@ class PostgresContract(RemoteContract):
         """Python code that opens the same source."""
         assert isinstance(source, Postgres)
         settings = source._settings.model_dump()  # noqa: SLF001 - only a test opens a source twice
-        shown = {key: value.get_secret_value() if isinstance(value, SecretStr) else value for key, value in settings.items()}
+        shown = {
+            key: value.get_secret_value() if isinstance(value, SecretStr) else value for key, value in settings.items()
+        }
         return f"""
 from connector.systems.warehouse.postgres import Postgres, Settings
 source = Postgres(Settings.model_validate({shown!r}), adbc={self.adbc})
@@ -213,7 +217,9 @@ def test_a_number_that_would_change_is_an_error(postgres_server: Server, adbc: b
 def test_a_time_beyond_the_calendar_does_not_end_the_run(postgres_server: Server, adbc: bool, value: str) -> None:
     (column,) = read(reader_of(postgres_server, adbc=adbc), f"select {value} as t").columns
     number = column.combine_chunks().view(pa.int32() if pa.types.is_date32(column.type) else pa.int64())[0].as_py()
-    first, last = (-719_162, 2_932_896) if pa.types.is_date32(column.type) else (-62_135_596_800_000_000, 253_402_300_799_999_999)
+    first, last = (
+        (-719_162, 2_932_896) if pa.types.is_date32(column.type) else (-62_135_596_800_000_000, 253_402_300_799_999_999)
+    )
 
     assert not first <= number <= last
 
@@ -272,7 +278,10 @@ def test_no_connection_stays_open(postgres_server: Server, adbc: bool) -> None:
     [
         ("connector:a:b", "connector:a:b"),
         ("connector:ü:b", "connector:?:b"),
-        ("connector:" + "s" * 80 + ":0123456789abcdef", "connector:" + "s" * 20 + "..." + "s" * 13 + ":0123456789abcdef"),
+        (
+            "connector:" + "s" * 80 + ":0123456789abcdef",
+            "connector:" + "s" * 20 + "..." + "s" * 13 + ":0123456789abcdef",
+        ),
     ],
 )
 def test_a_long_tag_keeps_its_end(tag: str, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from connector.recover import rows_path
+from connector.run.recover import rows_path
 
 if TYPE_CHECKING:
     from pathlib import Path

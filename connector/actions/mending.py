@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from connector.plan import compare, stage
+from connector.plan.settle import settle
 from connector.ports import Outcome
-from connector.recover import recover
-from connector.run import Options, ask_of, cancelling, open_source, prepare, query_of
-from connector.settle import settle
+from connector.run.fitting import fitted
+from connector.run.means import Options
+from connector.run.recover import recover
 from connector.state.snapshot import open_snapshot
 
 if TYPE_CHECKING:
     from connector.plan import Plan
     from connector.project.definition import Sync
-    from connector.run import Means
+    from connector.run.means import Means
     from connector.state.snapshot import Snapshot
 
 
@@ -44,17 +43,13 @@ def _forget(snapshot: Snapshot) -> None:
 
 
 def _take_as_sent(sync: Sync, means: Means, snapshot: Snapshot) -> None:
-    ask = ask_of(sync, Options(), "baseline")
-    with closing(open_source(sync, means)) as source:
-        prepared = prepare(sync, source, means)
-        prepared.destination.close()
-        with cancelling(source, means.stop), source.read(query_of(sync, "baseline")) as batches:
-            stage(snapshot, batches, prepared.projection, ask, means.now_ms)
-    routes = prepared.destination.routes
-    with snapshot.transaction():
-        _forget(snapshot)
-        plan = compare(snapshot, prepared.projection, routes, ask)
-        settle(snapshot, _all_succeeded(plan, [route.name for route in routes]), None, means.now_ms)
+    with fitted(sync, Options(), means) as it:
+        it.stage(snapshot, "baseline")
+        routes = [route.name for route in it.destination.routes]
+        with snapshot.transaction():
+            _forget(snapshot)
+            plan = it.compare(snapshot, "baseline")
+            settle(snapshot, _all_succeeded(plan, routes), None, means.now_ms)
 
 
 def _all_succeeded(plan: Plan, routes: list[str]) -> pa.Table:

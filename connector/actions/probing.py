@@ -6,15 +6,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from connector.actions.online import check_destination
 from connector.errors import ConfigError
-from connector.online import check_destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from connector.ports import Connection
     from connector.project.definition import DestinationEntry
-    from connector.run import Means
+    from connector.run.means import Means
     from connector.systems.pendo.probes import Finding, Findings, Probe
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from connector.errors import Problem
 from connector.failpoints import reach
-from connector.settle import nothing, settle, summary
+from connector.plan.settle import nothing, settle, summary
 from connector.state.runs import Finish
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from connector.errors import ConfigError
-from connector.sample import build_warehouse, copy_sample
+from connector.sample.data import build_warehouse, copy_sample
 
 if TYPE_CHECKING:
     from pathlib import Path

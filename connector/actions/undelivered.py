@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from connector.errors import ConfigError
-from connector.recover import recover
+from connector.run.recover import recover
 from connector.state.snapshot import open_snapshot, view_snapshot
 from connector.values import quoted_text
 
 if TYPE_CHECKING:
     from connector.project.definition import Sync
-    from connector.run import Means
+    from connector.run.means import Means
     from connector.state.snapshot import Snapshot
 
 

@@ -117,14 +117,7 @@ def _result(info: PlanInfo) -> str:
     joins, levels, picks = [], [], []
     for at, (route, changes) in enumerate(info.routes.items()):
         listed = ", ".join(quoted_text(change) for change in changes)
-        ranges = (
-            "SELECT first, arg_max(stop, call_id) AS stop, arg_max(coalesce(outcome, 'in_doubt'), call_id) AS outcome, "
-            "arg_max(reason, call_id) AS reason, arg_max(cause, call_id) AS cause, max(call_id) AS call_id, "
-            "arg_max(attempts, call_id) AS attempts "
-            "FROM (SELECT * REPLACE (coalesce(call_id, 0) AS call_id) FROM ranges "
-            f"WHERE route = {quoted_text(route)}) GROUP BY first"
-        )
-        joins.append(f"ASOF LEFT JOIN ({ranges}) r{at} ON p.n >= r{at}.first")
+        joins.append(f"ASOF LEFT JOIN ({_ranges(route)}) r{at} ON p.n >= r{at}.first")
         inside = f"p.n < r{at}.stop"
         levels.append(
             f"CASE WHEN p.change NOT IN ({listed}) THEN 0 WHEN {inside} THEN list_position({_NAMED}, r{at}.outcome) "
@@ -157,6 +150,16 @@ def _result(info: PlanInfo) -> str:
         CASE WHEN p.outcome IS NULL THEN coalesce({pick("attempts")}, 0) ELSE 0 END::INTEGER AS attempts,
         coalesce({touched or "false"}, false) AS touched
     FROM state.plan p {" ".join(joins)}"""
+
+
+def _ranges(route: str) -> str:
+    """SQL for the ranges of one route, of two that start alike the one of the later call."""
+    known = f"SELECT * REPLACE (coalesce(call_id, 0) AS call_id) FROM ranges WHERE route = {quoted_text(route)}"
+    return (
+        "SELECT first, arg_max(stop, call_id) AS stop, arg_max(coalesce(outcome, 'in_doubt'), call_id) AS outcome, "
+        "arg_max(reason, call_id) AS reason, arg_max(cause, call_id) AS cause, max(call_id) AS call_id, "
+        f"arg_max(attempts, call_id) AS attempts FROM ({known}) GROUP BY first"
+    )
 
 
 def _tally(snapshot: Snapshot) -> dict[Outcome, dict[Change, int]]:
@@ -215,13 +218,19 @@ def _undelivered(info: PlanInfo) -> list[str]:
     fragment = f"coalesce(p.fragment, {info.fragment})" if info.fragment else "NULL"
     # The values of a kept row are gone, its fingerprint is the one it had.
     fp = f"CASE WHEN p.fragment IS NULL THEN ({info.fingerprint}) END" if info.events else "p.fp"
+    bad = "outcome NOT IN ('succeeded', 'skipped')"
+    planned = "state.plan"
+    if info.events:
+        columns = "p.n, p.problem, p.fp, r.* EXCLUDE (n)"
+        planned = f"(SELECT {columns} FROM state.plan p JOIN state.ready r ON r.n = p.n WHERE p.n IN "
+        planned += f"(SELECT n FROM result WHERE {bad}))"
     counted = "CASE WHEN r.outcome = 'rejected' AND r.cause IN ('row', 'value') THEN 1 ELSE 0 END"
     same = "(r.kept OR u.fp IS NOT DISTINCT FROM r.fp)"
     payload = f"CASE WHEN p.problem IS NULL THEN {fragment} END"
     chosen = f"""
         SELECT key, id, change, outcome, cause, reason, touched, p_fp AS fp, p_kept AS kept, p_fragment AS fragment
         FROM result JOIN (SELECT p.n AS p_n, {fp} AS p_fp, p.fragment IS NOT NULL AS p_kept, {payload} AS p_fragment
-            FROM state.plan p) ON p_n = n WHERE outcome NOT IN ('succeeded', 'skipped')"""
+            FROM {planned} p) ON p_n = n WHERE {bad}"""
     run = quoted_text(info.run_id)
     attempts = f"CASE WHEN {same} THEN coalesce(u.attempts, 0) ELSE 0 END + {counted}"
     return [

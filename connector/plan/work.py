@@ -72,7 +72,8 @@ class PlanWork:
         limit: int | None = None,
         first_number: int = 0,
     ) -> None:
-        self._cursor = snapshot.connection.cursor()
+        # The connection itself, and nothing else may use it meanwhile: another cursor does not see temporary tables.
+        self._cursor = snapshot.connection
         self._fragments = fragments
         self._spans = plan.spans
         self._ready = plan.ready
@@ -118,7 +119,6 @@ class PlanWork:
         if self._stretch is not None:
             self._stretch.reader.close()
             self._stretch = None
-        self._cursor.close()
 
     def _lanes(self) -> Generator[_Stretch, None, None]:
         """A stretch is a run of spans that travel alike, so that a batch may hold added and changed rows."""

@@ -1,13 +1,4 @@
-"""The plan: a numbered table of changes, made by one comparison of the staged rows with the snapshot, in DuckDB.
-
-Numbers run through spans. A span holds rows of one change that travel the same way (a lane):
-
-    send      upserts, in batches            alone    rows known to be bad, one a request
-    removed   rows to clear or delete        late     rows whose whole batch was refused the last time
-    settled   rows whose outcome is known before anything is sent
-
-so that a change and a lane are known from a number alone, and a batch is a range of numbers.
-"""
+"""The plan: a numbered table of changes, made by one comparison of the staged rows with the snapshot, in DuckDB."""
 
 from __future__ import annotations
 
@@ -17,6 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from connector.errors import Problem, SourceError
+from connector.plan.numbering import KEPT_VALUES, PASSING_VALUES, Span, number
 from connector.ports import Change, Outcome
 from connector.values import quoted_text
 
@@ -29,10 +21,8 @@ if TYPE_CHECKING:
     from connector.ports import Route
     from connector.state.snapshot import Snapshot
 
-SORTED_ROWS = 100_000  # a span of fewer rows is sorted on its way
 CAUTION_ROWS = 10_000  # cautions look at so many of the plan's rows: enough to notice, too few to slow a large run
 # What was refused as a whole comes last: should it be refused again, the run stops with everything else done.
-LANES = ("send", "alone", "removed", "late", "settled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +45,6 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The plan's numbers `first` up to `stop`: rows of one change in one lane."""
-
-    lane: str
-    change: Change
-    first: int
-    stop: int
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do. The rows are in the table `plan` of the sync's file, these are its headings.
 
@@ -79,7 +59,7 @@ class Plan:
     settled: Mapping[Outcome, Mapping[Change, int]]
     snapshot_size: int
     whole: bool
-    ready: str
+    ready: str = PASSING_VALUES
     cautions: tuple[Problem, ...] = ()
 
 
@@ -147,7 +127,7 @@ def compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route],
     size = snapshot.size()
     with snapshot.transaction():
         counts = _compare(snapshot, projection, routes, ask)
-        spans, ready = _number(snapshot, projection, ask)
+        spans, ready = number(snapshot, projection, keep=ask.events)
         settled = _settled(snapshot)
         cautions = _cautions(snapshot, projection, ready)
         snapshot.keep("plan", asdict(_info(projection, routes, ask, counts)))
@@ -311,98 +291,3 @@ def _settled(snapshot: Snapshot) -> dict[Outcome, dict[Change, int]]:
     for outcome, change, count in snapshot.connection.execute(sql).fetchall():
         found[Outcome(outcome)][Change(change)] = count
     return found
-
-
-def _number(snapshot: Snapshot, projection: Projection, ask: Ask) -> tuple[tuple[Span, ...], str]:
-    """The spans, after writing `state.plan` span by span, so that a number's place says its lane and change.
-
-    With them, where the values stand by number: see `Plan.ready`.
-    """
-    connection = snapshot.connection
-    sizes = connection.execute("SELECT lane, change, count(*) FROM compared WHERE lane IS NOT NULL GROUP BY ALL")
-    order = {(lane, change): at for at, (lane, change) in enumerate((lane, c) for lane in LANES for c in Change)}
-    spans: list[Span] = []
-    for lane, change, size in sorted(sizes.fetchall(), key=lambda row: order[row[0], Change(row[1])]):
-        first = spans[-1].stop if spans else 0
-        spans.append(Span(lane, Change(change), first, first + size))
-    names = "".join(f", {value.name}" for value in projection.values)
-    ready = KEPT_VALUES if ask.events else PASSING_VALUES
-    connection.execute("DROP TABLE IF EXISTS state.plan; DROP TABLE IF EXISTS state.span; DROP TABLE IF EXISTS state.ready")
-    connection.execute(_PLAN_TABLE)
-    connection.execute("CREATE TABLE state.span (lane VARCHAR, change VARCHAR, first BIGINT, stop BIGINT)")
-    for span in spans:
-        row = [span.lane, span.change.value, span.first, span.stop]
-        connection.execute("INSERT INTO state.span VALUES (?, ?, ?, ?)", row)
-    if len(spans) == 1 and spans[0].lane == "send" and not _any_kept(snapshot, spans[0]):
-        whole = spans[0].stop == snapshot.one("SELECT count(*) FROM staged")
-    else:
-        whole = False
-    if whole:
-        return tuple(spans), _number_whole(snapshot, projection, spans[0], ready)
-    connection.execute(_ready_table(snapshot, projection, ready))
-    for span in spans:
-        for statement in _numbered(span, ready, names, kept=_any_kept(snapshot, span)):
-            connection.execute(statement)
-    # A join may hand on its rows in any order, and batches are read in the order of the numbers. (Inside a transaction
-    # the row ids of a new table start anywhere.)
-    if snapshot.one(f"SELECT count(*) FROM {ready} WHERE n <> rowid - (SELECT min(rowid) FROM {ready})"):
-        connection.execute(f"CREATE OR REPLACE TABLE {ready} AS SELECT * FROM {ready} ORDER BY n")
-    return tuple(spans), ready
-
-
-def _number_whole(snapshot: Snapshot, projection: Projection, span: Span, ready: str) -> str:
-    """Where the values stand, after writing the plan of a run that sends every row: each has its number already.
-
-    The rows of `staged` were numbered from 0 when it was made, and are all there are.
-    """
-    names = "".join(f", {value.name}" for value in projection.values)
-    values = f"SELECT rowid AS n, id, NULL::VARCHAR AS fragment{names} FROM staged"
-    snapshot.connection.execute(
-        f"INSERT INTO state.plan SELECT rowid, key, nullif(id, key), '{span.change}', fp, NULL, NULL, NULL, NULL FROM staged"
-    )
-    if ready == PASSING_VALUES:
-        return f"({values})"
-    snapshot.connection.execute(_ready_table(snapshot, projection, ready))
-    snapshot.connection.execute(f"INSERT INTO {ready} {values}")
-    return ready
-
-
-def _ready_table(snapshot: Snapshot, projection: Projection, ready: str) -> str:
-    """SQL that makes the empty table of values.
-
-    It names its columns: rows put into a table that the same transaction made by CREATE TABLE ... AS SELECT ... LIMIT 0
-    are lost when there are more than a row group of them (DuckDB 2.0.0).
-    """
-    staged = snapshot.connection.execute("SELECT * FROM staged LIMIT 0").description or []
-    types = {column[0]: str(column[1]) for column in staged}
-    values = "".join(f", {value.name} {types[value.name]}" for value in projection.values)
-    return f"CREATE OR REPLACE TABLE {ready} (n BIGINT, id VARCHAR, fragment VARCHAR{values})"
-
-
-def _any_kept(snapshot: Snapshot, span: Span) -> bool:
-    chosen = f"lane = '{span.lane}' AND change = '{span.change}' AND row IS NULL"
-    return bool(snapshot.one(f"SELECT count(*) > 0 FROM compared WHERE {chosen}"))
-
-
-def _numbered(span: Span, ready: str, names: str, *, kept: bool) -> list[str]:
-    """SQL that adds one span to the plan: numbered in the order of the model's result, kept rows behind."""
-    chosen = f"FROM compared WHERE lane = '{span.lane}' AND change = '{span.change}'"
-    if span.lane == "send" and not kept and span.stop - span.first >= SORTED_ROWS:
-        # Only row numbers are sorted, and the wide rows stream past them.
-        joined = "FROM staged s JOIN numbered ON at_row = s.rowid"
-        return [
-            f"CREATE TEMP TABLE numbered AS SELECT {span.first} + row_number() OVER (ORDER BY row) - 1 AS n, "
-            f"row AS at_row {chosen}",
-            f"INSERT INTO state.plan SELECT n, key, nullif(id, key), '{span.change}', fp, NULL, NULL, NULL, NULL {joined}",
-            f"INSERT INTO {ready} SELECT n, id, NULL{names} {joined}",
-            "DROP TABLE numbered",
-        ]
-    number = f"{span.first} + row_number() OVER (ORDER BY row NULLS LAST, key) - 1"
-    joined = "FROM numbered c LEFT JOIN (SELECT rowid AS row, * EXCLUDE (key, id) FROM staged) s ON s.row = c.at_row"
-    return [
-        f"CREATE TEMP TABLE numbered AS SELECT {number} AS n, row AS at_row, key, id, change, outcome, reason, fragment "
-        f"{chosen}",
-        f"INSERT INTO state.plan SELECT n, key, nullif(c.id, key), change, fp, problem, outcome, reason, fragment {joined}",
-        f"INSERT INTO {ready} SELECT n, c.id, fragment{names} {joined} ORDER BY n",
-        "DROP TABLE numbered",
-    ]

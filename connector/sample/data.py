@@ -150,7 +150,7 @@ def sandbox_yaml() -> str:
     known = seed()
     lines = [
         "# What the sandbox (`connector sandbox`) knows when it starts. It fits the sample data.",
-        "# Written by connector/sample.py; change it as you like, or delete it to start with an empty Pendo.",
+        "# Written by connector/sample/data.py; change it as you like, or delete it to start with an empty Pendo.",
         "",
         "fields: # by kind and group; what is missing here is made by a sync that says `create: true`",
     ]
@@ -187,10 +187,10 @@ def copy_sample(to: Path) -> None:
 
 
 def _origin() -> Path:
-    """Where the project's files are: beside this module in a wheel, at the root in a checkout."""
-    here = Path(__file__).parent
-    packaged = here / "sample_project"
-    return packaged if packaged.is_dir() else here.parent
+    """Where the project's files are: in the package in a wheel, at the root in a checkout."""
+    package = Path(__file__).parents[1]
+    packaged = package / "sample_project"
+    return packaged if packaged.is_dir() else package.parent
 
 
 def _fill(con: duckdb.DuckDBPyConnection, now: float) -> None:

@@ -10,7 +10,7 @@ from connector.ports import Change, Outcome
 if TYPE_CHECKING:
     from connector.deliver import Delivered
     from connector.plan import Plan
-    from connector.settle import Settlement
+    from connector.plan.settle import Settlement
 
 
 def check_identities(plan: Plan, settlement: Settlement, delivered: Delivered | None) -> None:

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from connector.guardrails import Held, check_guardrails
-from connector.run import Options, Prepared, open_source, prepare, query_and_compare, refuse_wrong_options
-from connector.settle import settle
+from connector.plan.guardrails import Held, check_guardrails
+from connector.plan.settle import settle
+from connector.plan.work import PlanWork
+from connector.run.fitting import fitted, refuse_wrong_options
 from connector.state.snapshot import view_snapshot
-from connector.work import PlanWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from connector.ports import Batch, Change, Outcome
     from connector.project.definition import Sync
     from connector.project.settings import DestinationSettings
-    from connector.run import Means
+    from connector.run.fitting import Fitted
+    from connector.run.means import Means, Options
     from connector.state.snapshot import Snapshot
 
 
@@ -77,14 +78,14 @@ def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: 
 
     Raises what `run_sync` raises before it sends anything.
     """
-    with view_snapshot(means.state_dir, sync.name) as snapshot, closing(open_source(sync, means)) as source:
+    with view_snapshot(means.state_dir, sync.name) as snapshot:
         refuse_wrong_options(sync, options, snapshot)
         if snapshot.has_plan():
             _settle_the_copy(snapshot, means)
-        prepared = prepare(sync, source, means)
-        with closing(prepared.destination):
-            plan = query_and_compare(sync, options, means, snapshot, source, prepared, "plan")
-            requests, sample = _walk(snapshot, plan, prepared, options, means, show, before)
+        with fitted(sync, options, means) as it:
+            it.stage(snapshot, "plan")
+            plan = it.compare(snapshot, "plan")
+            requests, sample = _walk(it, snapshot, plan, show, before)
     settings = cast("DestinationSettings", sync.destination.settings)
     ceiling = settings.max_requests_per_second
     rate = means.history.rate(sync.destination.name, max_requests_per_second=ceiling, stop=means.stop).present()
@@ -108,21 +109,15 @@ def _settle_the_copy(snapshot: Snapshot, means: Means) -> None:
 
 
 def _walk(
-    snapshot: Snapshot,
-    plan: Plan,
-    prepared: Prepared,
-    options: Options,
-    means: Means,
-    show: int,
-    before: Callable[[str], Any],
+    it: Fitted, snapshot: Snapshot, plan: Plan, show: int, before: Callable[[str], Any]
 ) -> tuple[int, tuple[Sample, ...]]:
     """How many requests the rows take, and the first rows with theirs: the work is taken as a run would take it."""
-    destination = prepared.destination
-    work = PlanWork(snapshot, plan, destination.routes, prepared.projection.fragments, limit=options.limit)
+    destination = it.destination
+    work = PlanWork(snapshot, plan, destination.routes, it.projection.fragments, limit=it.options.limit)
     requests = 0
     sample: list[Sample] = []
     with closing(work):
-        work.set_send_time(means.now_ms)
+        work.set_send_time(it.means.now_ms)
         while (batches := work.take(destination.limits())) is not None:
             requests += len(batches)
             if len(sample) < show:
@@ -138,4 +133,5 @@ def _walk(
 
 def _keys(snapshot: Snapshot, batch: Batch) -> list[tuple[str, str]]:
     sql = "SELECT key, change FROM state.plan WHERE n >= ? AND n < ? ORDER BY n"
-    return snapshot.connection.execute(sql, [batch.first, batch.stop]).fetchall()
+    # A cursor of its own: the connection is in the middle of the rows.
+    return snapshot.connection.cursor().execute(sql, [batch.first, batch.stop]).fetchall()

@@ -10,7 +10,7 @@ from connector.ports import NoReply
 
 if TYPE_CHECKING:
     from connector.project.definition import DestinationEntry
-    from connector.run import Means
+    from connector.run.means import Means
 
 
 def check_destination(entry: DestinationEntry, means: Means) -> str:

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from connector.actions.online import check_destination
 from connector.errors import ConfigError, ConnectorError
-from connector.online import check_destination
 from connector.project.findings import in_file_order
-from connector.run import open_source, prepare
+from connector.run.fitting import fitted
+from connector.run.means import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from connector.errors import Problem
     from connector.project.definition import DestinationEntry, SourceEntry, Sync
     from connector.project.load import Survey
-    from connector.run import Means
+    from connector.run.means import Means
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,8 @@ class _Checking:
         self._online.append((name, check_destination(entry, self._means)))
 
     def _compare(self, sync: Sync) -> None:
-        with closing(open_source(sync, self._means)) as source:
-            prepare(sync, source, self._means).destination.close()
+        with fitted(sync, Options(), self._means):
+            pass
 
     def _is_here(self, sync: Sync) -> bool:
         path = getattr(sync.source.settings, "path", None)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from connector.api import load_project
 from connector.errors import ConfigError
-from connector.proof import compare
-from connector.sample import a_day_later, build_warehouse, copy_sample, seed
+from connector.sample.data import a_day_later, build_warehouse, copy_sample, seed
+from connector.sample.proof import compare
 from connector.sandbox import INTEGRATION_KEY, TRACK_EVENT_SECRET, Sandbox, running
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from connector.api import Project
-    from connector.progress import Progress
-    from connector.proof import Comparison
-    from connector.run import RunResult
+    from connector.run.ending import RunResult
+    from connector.run.progress import Progress
+    from connector.sample.proof import Comparison
 
 WAREHOUSE = "warehouse.duckdb"
 MARK = ".connector-demo"

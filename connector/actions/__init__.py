@@ -1,0 +1,1 @@
+"""What can be asked of a project beside a run: to check, to plan, to look back, to mend."""
