@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from hashlib import md5
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from connector.errors import ConfigErrors, Problem
 from connector.ports import Cell, Change, Constant, Members, Nulls, Route, SendTime, Template, ValueType
-from connector.values import Kind, json_text, kind_of, plain_text, quoted, quoted_text, typed, unfit_reason
+from connector.values import Kind, json_text, kind_of, plain_text, quoted, quoted_text, stored_text, typed, unfit_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,14 +100,14 @@ class _Compiler:
         own_id = id_cell is not None and id_sql != key
         staged = {cell: "id" if cell == id_cell else value.name for cell, value in self.values.items()}
         fragments = {route.name: self._render(route.template, staged, SEND_TIME) for route in routes}
-        upserts = [self._render(r.template, staged, "0") for r in routes if Change.ADDED in r.changes]
+        upserts = [route.template for route in routes if Change.ADDED in route.changes]
         problem = f"nullif(concat_ws('; ', {', '.join(self.checks)}), '')" if self.checks else "NULL::VARCHAR"
         return Projection(
             key=key,
             id=id_sql,
             values=tuple(value for cell, value in self.values.items() if cell != id_cell),
             problem=problem,
-            fingerprint=f"md5_number(concat_ws(chr(0), problem, {', '.join(upserts)}))",
+            fingerprint=self._fingerprint(upserts, staged),
             fragments=fragments,
             types={cell.label: value.type for cell, value in self.values.items()},
             own_id=own_id,
@@ -223,6 +224,18 @@ class _Compiler:
                 inside = f"nullif({joined}, '')" if drop_empty else joined
                 return f"('{{' || {inside} || '}}')"
 
+    def _fingerprint(self, templates: Sequence[Template], staged: Mapping[Cell, str]) -> str:
+        """SQL for a number that differs when a row's JSON does: of its values, and of the form they are put into.
+
+        Of the values as they are stored, because to render them first would take longer than all the rest.
+        """
+        form = json_dumps([_form(template, self.values) for template in templates])
+        digest = md5(form.encode(), usedforsecurity=False).hexdigest()
+        used = dict.fromkeys(cell for template in templates for cell in cells(template))
+        # A text that is not NULL ends in a character of its own: an empty one differs from NULL.
+        texts = [f"coalesce({stored_text(staged[cell], self.values[cell].type)} || chr(1), '')" for cell in used]
+        return f"md5_number(concat_ws(chr(0), {', '.join([quoted_text(digest), 'problem', *texts])}))"
+
     def _member(self, name: str, inner: Template, staged: Mapping[Cell, str], send_time: str) -> str:
         rendered = self._render(inner, staged, send_time)
         if isinstance(inner, Cell) and inner.nulls is not Nulls.OMIT:
@@ -238,6 +251,19 @@ def cells(template: Template) -> Iterator[Cell]:
     elif isinstance(template, Members):
         for _, inner in template.members:
             yield from cells(inner)
+
+
+def _form(template: Template, values: Mapping[Cell, Value]) -> object:
+    """What the JSON of every row has in common."""
+    match template:
+        case Cell():
+            return ["cell", values[template].type.value, template.nulls.value]
+        case Constant(value):
+            return ["constant", value]
+        case SendTime():
+            return ["send time"]
+        case Members(members, drop_empty):
+            return ["members", drop_empty, [[name, _form(inner, values)] for name, inner in members]]
 
 
 def json_dumps(value: object) -> str:

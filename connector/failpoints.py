@@ -18,30 +18,40 @@ NAMES = (
     "before-send",
     "before-answer",
     "before-verdict",
-    "before-settling",
     "all-sent",
-    "before-settle-commit",
+    "before-settling",
     "rows-file-written",
+    "before-settle-commit",
     "settled",
     "finished",
     "recovered",
 )
-"""Every moment, in the order of a run. `recovered` is reached by the run after a dead one."""
+"""Every moment, in the order of a run. `recovered` is reached at the beginning of each run."""
 
-_wanted, _, _nth = os.environ.get("CONNECTOR_FAILPOINT", "").partition(":")
-_left = int(_nth or 1)
+_wanted = ""
+_left = 0
 _lock = Lock()
 
 
 def reach(name: str) -> None:
-    """Nothing; the process ends here, as `kill -9` ends it, when the environment wants it so."""
+    """Nothing; the process ends here, as `kill -9` ends it, when that is what it was armed for."""
     if name == _wanted:
         _count_down()
 
 
+def arm(failpoint: str) -> None:
+    """Nothing; from now on the process ends when it reaches NAME, or NAME:NTH for the nth time."""
+    global _wanted, _left  # noqa: PLW0603 - the moment is one for the whole process
+    _wanted, _, nth = failpoint.partition(":")
+    _left = int(nth or 1)
+
+
 def _count_down() -> None:
-    global _left  # noqa: PLW0603 - the moment is one for the whole process
+    global _left  # noqa: PLW0603 - as above
     with _lock:
         _left -= 1
         if _left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+arm(os.environ.get("CONNECTOR_FAILPOINT", ""))

@@ -176,6 +176,11 @@ def json_text(sql: str, of: ValueType) -> str:
             assert_never(of)
 
 
+def stored_text(sql: str, of: ValueType) -> str:
+    """SQL for a stored value as some text that differs when the value does; NULL stays NULL."""
+    return f"epoch_us({sql})::VARCHAR" if of in (ValueType.DATE, ValueType.TIME) else f"{sql}::VARCHAR"
+
+
 def _iso(sql: str) -> str:
     """A naive UTC timestamp as ISO 8601 with Z, with microseconds only where there are any."""
     return (

@@ -73,6 +73,7 @@ def settle(
             reach("before-settle-commit")
     finally:
         connection.unregister("journal")
+    snapshot.shrink()
     return settlement
 
 
@@ -175,8 +176,8 @@ def _write_rows(snapshot: Snapshot, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     snapshot.connection.execute(
-        "COPY (SELECT n, key, id, change, outcome, reason, cause, call_id, attempts FROM result ORDER BY key) "
-        f"TO {quoted_text(str(partial))} (FORMAT parquet, COMPRESSION zstd)"
+        "COPY (SELECT n, key, id, change, outcome, reason, cause, call_id, attempts FROM result) "
+        f"TO {quoted_text(str(partial))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
     )
     partial.replace(path)
 
@@ -195,7 +196,8 @@ def _fold(info: PlanInfo, now_ms: int, *, stopped: bool) -> list[str]:
         """UPDATE state.accepted SET fp = r.fp, id = CASE WHEN r.id <> r.key THEN r.id END FROM result r
             WHERE accepted.key = r.key AND r.change = 'changed' AND r.outcome = 'succeeded'""",
         f"""INSERT INTO state.accepted SELECT key, CASE WHEN id <> key THEN id END, {fp} FROM result
-            WHERE change = 'added' AND outcome = 'succeeded' AND key NOT IN (SELECT key FROM state.accepted)""",
+            WHERE change = 'added' AND outcome = 'succeeded'
+            AND NOT EXISTS (SELECT 1 FROM state.accepted a WHERE a.key = result.key)""",
     ]
     if info.deletes:
         deleted = "FROM result WHERE change = 'removed' AND outcome IN ('succeeded', 'in_doubt')"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEMORY_LIMIT = "512MB"
+SHRINK_BYTES = 32_000_000
 BUSY_LOOKS, BUSY_LOOK_S = 20, 0.02
 
 _BROKEN = (
@@ -93,6 +94,28 @@ class Snapshot:
             raise
         finally:
             self._inside = False
+
+    def shrink(self) -> None:
+        """Nothing, after giving the disk back what a large plan has left free in the file, if that is most of it.
+
+        A DuckDB file gets shorter only at its end, and what was settled after the plan stands there: so the rows are
+        moved to the front. Small plans leave their room to the next one.
+        """
+        sizes = "SELECT free_blocks * block_size, used_blocks * block_size FROM pragma_database_size()"
+        sizes += " WHERE database_name = 'state'"
+        free, used = self.connection.execute(sizes).fetchone() or (0, 0)
+        if free + used < SHRINK_BYTES:
+            return
+        self.connection.execute("CHECKPOINT state")  # what was dropped is free from now on
+        free, used = self.connection.execute(sizes).fetchone() or (0, 0)
+        if free < max(used, SHRINK_BYTES):
+            return
+        with self.transaction():
+            for table in ("accepted", "undelivered", "deleted"):
+                self.connection.execute(f"CREATE TABLE state.moved AS SELECT * FROM state.{table}")
+                self.connection.execute(f"DROP TABLE state.{table}; ALTER TABLE state.moved RENAME TO {table}")
+        self.keep("shrunk_from_bytes", free + used)  # without a change, a checkpoint does nothing
+        self.connection.execute("CHECKPOINT state")
 
     def size(self) -> int:
         """How many rows the snapshot holds."""
@@ -165,6 +188,8 @@ def _connect(state_dir: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    # The plan of a large run is read once and dropped: to look for the best of these takes longer than to write it.
+    connection.execute("SET disabled_compression_methods = 'fsst,dict_fsst,zstd,alp,alprd,chimp,patas'")
     connection.execute(f"SET temp_directory = {quoted_text(str(temp_dir))}")
     return connection
 

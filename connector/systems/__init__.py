@@ -79,6 +79,7 @@ SOURCES: Mapping[str, SourceSystem] = MappingProxyType(
         "duckdb": _LazySource("connector.systems.warehouse.duckdb"),
         "snowflake": _LazySource("connector.systems.warehouse.snowflake"),
         "postgres": _LazySource("connector.systems.warehouse.postgres"),
+        "sqlalchemy": _LazySource("connector.systems.warehouse.sqlalchemy"),
     }
 )
 

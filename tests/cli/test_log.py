@@ -144,8 +144,7 @@ def test_a_curl_command_makes_the_call_again(ran: Scene, cli: Cli) -> None:
     commands = cli("log", "--calls", "--format", "curl").out.splitlines()
     received = len(ran.sandbox.requests)
     done = subprocess.run(
-        commands[-1] + " --silent --fail",
-        shell=True,
+        ["bash", "-c", commands[-1] + " --silent --fail"],
         env={"PENDO_INTEGRATION_KEY": INTEGRATION_KEY, "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

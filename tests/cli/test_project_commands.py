@@ -128,8 +128,9 @@ def test_a_preview_shows_rows_and_types(world: Scene, cli: Cli) -> None:
     model = world.root / "models" / "events.sql"
     model.write_text(
         "/*\nsource: warehouse\nprimary_key: event_id\n*/\n"
-        "select event_id, occurred_at, null as nothing, [1, 2] as list, 'x'::blob as bytes, 1.5::decimal(4, 2) as amount,"
-        " 'nan'::double as nan, {'a': date '2026-01-01'} as object from events order by event_id",
+        "select event_id, occurred_at, null as nothing, [1, 2] as list, 'x'::blob as bytes, "
+        "1.5::decimal(4, 2) as amount, 'nan'::double as nan, {'a': date '2026-01-01'} as object "
+        "from events order by event_id",
         encoding="utf-8",
     )
     shown = cli("preview", "events", "--limit", "2")
@@ -187,7 +188,7 @@ def test_the_sandbox_is_served_until_it_is_stopped(tmp_path: Path) -> None:
 
     assert state["visitors"] == 2
     assert "2 visitors, 0 accounts, 0 parent accounts, from" in holds
-    assert process.returncode == 130
+    assert process.returncode == 0
 
 
 def test_the_sandbox_says_where_it_is_as_json(tmp_path: Path) -> None:
@@ -221,6 +222,7 @@ def test_probes_ask_first_and_print_what_they_found(world: Scene, cli: Cli) -> N
     asked = cli("probe", "pendo")
     untouched = len(world.sandbox.requests)
     shown = cli("probe", "pendo", "--yes")
+    (world.root / "sync_configs" / "events.yml").unlink()
     world.point_at(track_event_secret=None)
     document = cli("probe", "pendo", "--yes", "--json").json()
     unknown = cli("probe", "pend", "--yes")
@@ -317,8 +319,7 @@ def test_a_reader_that_goes_away_is_no_defect(world: Scene, cli: Cli) -> None:
     world.accounts(3000)
     cli("run", "accounts")
     done = subprocess.run(
-        f"{sys.executable} -m connector.cli --project {world.root} log --rows --format csv | head -1",
-        shell=True,
+        ["bash", "-c", f"{sys.executable} -m connector.cli --project {world.root} log --rows --format csv | head -1"],
         capture_output=True,
         text=True,
         check=True,

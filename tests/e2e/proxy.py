@@ -77,7 +77,6 @@ class Proxy:
     met: Counter[str] = field(default_factory=Counter)
     swallowed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _server: asyncio.Server | None = None
-    _idle: set[asyncio.StreamWriter] = field(default_factory=set)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -91,27 +90,20 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self, seconds: float) -> None:
-        """Nothing; for that time nobody can connect."""
+        """Nothing; for that time nobody can connect. Connections that are open go on."""
         if self._server is None:
             return
         self._server.close()
         self._server = None
-        for writer in self._idle:
-            writer.close()
         await asyncio.sleep(seconds)
         await self.listen()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
-                while True:
-                    self._idle.add(writer)
-                    request = await _message(reader)
-                    self._idle.discard(writer)
-                    if not await self._answer(request, reader, writer):
-                        break
+                while await self._answer(await _message(reader), reader, writer):
+                    pass
         finally:
-            self._idle.discard(writer)
             await _close(writer)
 
     async def _answer(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

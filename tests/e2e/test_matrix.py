@@ -29,16 +29,16 @@ HTTP_FAULTS: dict[str, dict[str, Any]] = {
     "503": {"status": 503},
     "503 in HTML": {"status": 503, "body": "html"},
     "503 without a body": {"status": 503, "body": "empty"},
-    "503 after applying": {"status": 503, "applied": True},
+    "504 after applying": {"status": 504, "applied": True},
     "200 in HTML": {"status": 200, "body": "html"},
     "401": {"status": 401},
     "401 without a body": {"status": 401, "body": "empty"},
 }
 FAULTS = (*TCP_FAULTS, *HTTP_FAULTS)
 HARMLESS = ("slow", "rate")
-UNKNOWN = ("reset_before", "reset_after", "blackhole_before", "blackhole_after", "truncate", "200 in HTML")
+APPLIED = ("reset_after", "blackhole_after", "truncate", "504 after applying")
+UNKNOWN = (*APPLIED, "reset_before", "blackhole_before", "200 in HTML")
 """What leaves it open whether the request was applied."""
-APPLIED = ("reset_after", "blackhole_after", "truncate")
 KEY_FAULTS = ("401", "401 without a body")
 
 

@@ -20,12 +20,13 @@ from connector.ports import (
     Request,
     Route,
     SendTime,
+    Unknown,
     ValueType,
 )
 from connector.systems.pendo import facts
 from connector.systems.pendo.cells import is_left_out, template
 from connector.systems.pendo.client import TRACK_EVENT_SECRET
-from connector.systems.pendo.replies import common_verdict
+from connector.systems.pendo.replies import GATEWAY_TIMEOUT, NOT_PENDO, common_verdict, is_page, is_success, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -96,10 +97,15 @@ class EventDestination:
     def judge(self, request: Request, reply: Reply) -> Verdict:
         """What the status means for the request's rows; the body of a 200 is undocumented and says nothing.
 
-        An array stands and falls as a whole.
+        An array stands and falls as a whole. Nobody knows what became of events when the answer is a web page, which
+        some other server made, or when a gateway did not wait for Pendo's.
 
         Source: pendo-api.md 2.2, 2.3.
         """
+        if is_success(reply) and is_page(reply):
+            return Unknown(NOT_PENDO)
+        if reply.status == GATEWAY_TIMEOUT:
+            return Unknown(f"{reply.status}: {said(reply)}")
         return common_verdict(request, reply, self._settings, self._now) or Judged()
 
     def probe(self, batch: Batch) -> Generator[Request, Verdict, ProbeAnswer] | None:

@@ -31,6 +31,7 @@ from connector.systems.pendo.client import INTEGRATION_KEY
 from connector.systems.pendo.replies import (
     BAD_REQUEST,
     NOT_FOUND,
+    NOT_PENDO,
     REQUEST_TIMEOUT,
     common_verdict,
     is_page,
@@ -247,7 +248,7 @@ class ObjectDestination:
 
     def _judged_delete(self, request: Request, reply: Reply, batch: Batch) -> Verdict:
         if is_success(reply):
-            return Judged(note=_receipt(reply))
+            return Unknown(NOT_PENDO) if is_page(reply) else Judged(note=_receipt(reply))
         if reply.status == BAD_REQUEST and len(batch) == 1 and not is_page(reply):
             text = said(reply)
             if re.search(facts.UNKNOWN_ID.value, text, re.IGNORECASE):
