@@ -5,6 +5,7 @@ Nothing is rounded in silence: a whole number that a 64-bit float cannot hold co
 
 from __future__ import annotations
 
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -80,9 +81,30 @@ def _array(column: Any, wanted: pa.DataType) -> pa.Array:
         # Decimals and large integers keep their digits as text until they are compared with the float.
         column = [str(value) if isinstance(value, (Decimal, int)) else value for value in column]
         return pa.array(column, pa.string() if any(isinstance(value, str) for value in column) else wanted)
-    if pa.types.is_list(wanted):
+    if pa.types.is_integer(wanted):
+        column = [value if value is None or isinstance(value, int) else _whole(value) for value in column]
+    elif pa.types.is_date(wanted):
+        column = [_day(value) if isinstance(value, datetime) else value for value in column]
+    elif pa.types.is_list(wanted):
         column = [value if value is None else _flat(value) for value in column]
     return pa.array(column, wanted)
+
+
+def _whole(value: Any) -> int:
+    """The number without its decimals, which are all 0. Arrow would cut off any."""
+    number = int(value)
+    if number != value:
+        msg = f"{value!r}"
+        raise ValueError(msg)
+    return number
+
+
+def _day(value: datetime) -> date:
+    """The day of a midnight. Arrow would cut off any time of day."""
+    if value.time() != time.min:
+        msg = f"{value} has a time of day"
+        raise ValueError(msg)
+    return value.date()
 
 
 def _flat(value: Sequence[Any]) -> list[Any]:

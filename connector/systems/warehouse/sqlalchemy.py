@@ -56,7 +56,7 @@ DIALECTS = {
     "mariadb": MYSQL,
     "postgresql": POSTGRES,
     "cockroachdb": POSTGRES,
-    "sqlite": Dialect(("pragma query_only = on",)),
+    "sqlite": Dialect(("pragma query_only = on", "select count(*) from sqlite_master")),  # the second opens the file
     "oracle": Dialect(("alter session set time_zone = 'UTC'",)),
 }
 # The names under which drivers know how long to wait for a connection.
@@ -237,9 +237,12 @@ class SqlAlchemy:
         except self._errors() as error:
             raise errors.refused_login(error, self._secrets) from None
         try:
-            for statement in DIALECTS.get(engine.dialect.name, Dialect()).statements:
-                con.exec_driver_sql(statement)
-            con.commit()
+            try:
+                for statement in DIALECTS.get(engine.dialect.name, Dialect()).statements:
+                    con.exec_driver_sql(statement)
+                con.commit()
+            except self._errors() as error:
+                raise errors.refused_login(error, self._secrets) from error
             # Without no_parameters, some drivers would take each % of the SQL for a place to put a value.
             yield con.execution_options(stream_results=True, no_parameters=True)
         finally:

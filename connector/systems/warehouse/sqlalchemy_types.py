@@ -66,7 +66,7 @@ CLASSES: Mapping[type, pa.DataType | None] = {
 NAMES: tuple[tuple[str, pa.DataType | None], ...] = (
     (r"array|list|map|struct|row|json|variant|record|interval|duration", TEXT),
     (r"timestamp.*(with.*time ?zone|tz)|timestamptz|timestamp_ltz", UTC),
-    (r"timestamp|datetime", NAIVE),
+    (r"timestamp|datetime|^DB_TYPE_DATE$", NAIVE),  # Oracle's DATE has a time of day
     (r"date", DATE),
     (r"bool", BOOL),
     (r"decimal|numeric|number|fixed", DECIMAL),

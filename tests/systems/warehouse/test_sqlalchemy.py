@@ -54,11 +54,11 @@ class TestSqlite(SourceContract):
 
     series = SERIES + "select n, n || ' ' || hex(zeroblob(80)) as text from numbers where {rows} > 0"
     one_row = """
-        select 'Grüße, 世界 🌍 100%' as text, null as nothing, 7 as small, 9007199254740993 as exact, 1.5 as float,
+        select 'Grüße, 世界 🌍 100%' as text, null as void, 7 as small, 9007199254740993 as exact, 1.5 as float,
             x'78' as bytes, '2026-02-28' as day, ':colon ?' as marks -- a comment at the end"""
     values: ClassVar[dict[str, object]] = {
         "text": "Grüße, 世界 🌍 100%",
-        "nothing": None,
+        "void": None,
         "small": 7,
         "exact": 9007199254740993,
         "float": 1.5,
@@ -132,7 +132,7 @@ class Named:
         ("oracle", described(Named()), pa.timestamp("us", tz="UTC")),
         ("oracle", described("DB_TYPE_NUMBER", 0, -127), pa.float64()),
         ("oracle", described("DB_TYPE_NUMBER", 10, 0), pa.decimal128(10, 0)),
-        ("oracle", described("DB_TYPE_DATE"), pa.date32()),
+        ("oracle", described("DB_TYPE_DATE"), pa.timestamp("us")),
     ],
 )
 def test_a_driver_says_what_a_column_holds(dialect: str, column: tuple[object, ...], arrow: pa.DataType) -> None:
