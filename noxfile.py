@@ -23,6 +23,11 @@ nox.options.reuse_existing_virtualenvs = True
 PYTHONS = ["3.11", "3.12", "3.13"]
 # The one tool outside the lock, since it writes the lock.
 UV = "uv==0.13.9"
+# Who stands beside the connector in the benchmark, as measured in docs/performance.md.
+BENCH_PEERS = {
+    "dlt": ["dlt==1.31.0", "duckdb==2.0.0", "pyarrow", "requests"],
+    "orjson": ["orjson", "httpx", "duckdb==2.0.0", "pyarrow"],
+}
 # What a wheel must carry besides the modules.
 DATA = (
     "connector/py.typed",
@@ -59,7 +64,9 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=False)
 def sample(session: nox.Session) -> None:
     """sandbox.yml at the root, written anew after a change of connector/sample/data.py."""
-    program = "from connector.sample.data import sandbox_yaml as y; open('sandbox.yml', 'w', encoding='utf-8').write(y())"
+    program = (
+        "from connector.sample.data import sandbox_yaml as y; open('sandbox.yml', 'w', encoding='utf-8').write(y())"
+    )
     session.run(sys.executable, "-c", program)
 
 
@@ -89,6 +96,26 @@ def package(session: nox.Session) -> None:
     session.run("connector", "schema", silent=True)
     session.run("connector", "init", "project", silent=True)
     session.run("connector", "check", "--project", "project")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The connector beside other ways to do the same (docs/performance.md); arguments after `--` go to bench/run.py.
+
+    Each peer has an environment of its own; one that cannot be installed is left out, and the report says so.
+    """
+    _install_locked(session, "run.lock")
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    arguments = list(session.posargs)
+    for need, packages in BENCH_PEERS.items():
+        folder = Path(session.create_tmp()) / need
+        python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+        if not python.exists():
+            session.run("python", "-m", "venv", str(folder))
+        # Where it fails, the contender that needs it says so and is left out.
+        session.run(str(python), "-m", "pip", "install", "--quiet", *packages, external=True, success_codes=[0, 1])
+        arguments += ["--python", f"{need}={python}"]
+    session.run("python", "bench/run.py", *arguments)
 
 
 @nox.session

@@ -65,7 +65,9 @@ fp = f"md5_number({fragment})" if ask.workload == "objects" else "NULL"
 work.execute(f"CREATE TABLE staged AS SELECT *, {fp} AS fp FROM model")
 if ask.form == "remember":
     work.execute(f"COPY (SELECT id, fp FROM staged) TO '{ask.state}' (FORMAT parquet)")
-known = f"read_parquet('{ask.state}')" if ask.state else "(SELECT NULL::VARCHAR AS id, NULL::UHUGEINT AS fp WHERE false)"
+known = (
+    f"read_parquet('{ask.state}')" if ask.state else "(SELECT NULL::VARCHAR AS id, NULL::UHUGEINT AS fp WHERE false)"
+)
 work.execute(f"CREATE TABLE known AS SELECT id, fp FROM {known} k")
 threads = [threading.Thread(target=send) for _ in range(ask.concurrency)]
 for thread in threads:

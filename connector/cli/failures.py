@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from connector.cli.figures import counted
 from connector.cli.layout import Styled
 from connector.cli.screen import BAD, DIM, STRONG, WARN
+from connector.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from connector.cli.layout import Part
     from connector.cli.screen import Stream
-    from connector.errors import ConnectorError, Problem
+    from connector.errors import ConnectorError
 
 SEVERITY = (130, 3, 1, 4, 2, 0)
 """Exit codes from the worst to the best."""
@@ -58,6 +59,11 @@ def show_warnings(stream: Stream, warnings: Sequence[Problem]) -> None:
 def problem_json(problem: Problem) -> dict[str, Any]:
     """The problem as JSON values."""
     return {"slug": problem.slug, "message": problem.message, "at": problem.at, "hint": problem.hint}
+
+
+def problem_of(written: Mapping[str, Any]) -> Problem:
+    """The problem that the run history wrote down."""
+    return Problem(written["message"], written["slug"], written.get("at"), written.get("hint"))
 
 
 def error_json(error: ConnectorError) -> dict[str, Any]:

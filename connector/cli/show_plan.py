@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from connector.cli.figures import counted, estimate, number, size
-from connector.cli.layout import Styled
+from connector.cli.layout import Brief, Column, Styled, Table
 from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, compact
 from connector.cli.show_run import CHANGES, OUTCOME_STYLE, model_line, spoken
 
@@ -68,14 +68,10 @@ def _show_request(stream: Stream, samples: Sequence[Sample], at: int, of: int) -
         Styled(f"  {size(len(first.body.encode()))}", DIM),
         hang=4,
     )
+    table = Table([Column(""), Column("", give="wrap", least=16), Column("", give="wrap", least=24)])
     for sample in samples:
-        stream.line(
-            Styled(sample.change, CHANGE_STYLE.get(sample.change, "")),
-            f"  {sample.key}",
-            *_difference(sample),
-            indent=2,
-            hang=4,
-        )
+        table.add(Styled(sample.change, CHANGE_STYLE.get(sample.change, "")), sample.key, _values(sample))
+    stream.table(table, indent=2)
     stream.line(Styled("body as it would be sent:", DIM), indent=2)
     body = first.body
     if stream.terminal and len(body) > LITERAL_CHARACTERS:
@@ -86,19 +82,18 @@ def _show_request(stream: Stream, samples: Sequence[Sample], at: int, of: int) -
         stream.raw(body)
 
 
-def _difference(sample: Sample) -> list[Part]:
-    """What changes for a row whose last accepted values are known: `plan: "free" -> "pro"`."""
-    if sample.before is None:
-        return []
-    now, before = flat(_parsed(sample.row)), flat(sample.before)
+def _values(sample: Sample) -> Part:
+    """What the row says; for one whose last accepted values are known only the difference: `plan: "free" -> "pro"`."""
+    now = flat(_parsed(sample.row))
+    before = {} if sample.before is None else flat(sample.before)
     if now.keys().isdisjoint(before):
-        return []
+        return Brief("; ".join(f"{name}: {compact(value)}" for name, value in now.items()))
     pairs = [
         f"{name}: {compact(before[name]) if name in before else 'not sent'} -> {compact(now[name])}"
         for name in now
         if name not in before or before[name] != now[name]
     ]
-    return ["  ", "; ".join(pairs)] if pairs else [Styled("  same values as before", DIM)]
+    return "; ".join(pairs) if pairs else Styled("same values as before", DIM)
 
 
 def _parsed(row: str) -> Any:

@@ -100,3 +100,14 @@ def show_reasons(stream: Stream, reasons: Sequence[Reason]) -> None:
         stream.line(Styled(", ".join(reason.keys) + more, DIM), indent=INDENT + 4)
     if len(reasons) > MOST_REASONS:
         stream.line(Styled(f"and {counted(len(reasons) - MOST_REASONS, 'other reason')}", DIM), indent=INDENT)
+
+
+def show_timings(stream: Stream, timings: Mapping[str, float]) -> None:
+    """Nothing, after how long each step of the run took."""
+    from connector.run.timings import STEPS  # noqa: PLC0415 - start-up
+
+    table = Table([Column(""), Column("seconds", align="right"), Column("")])
+    for step, words in STEPS.items():
+        if step in timings:
+            table.add(step, f"{timings[step]:.3f}", Styled(words, DIM))
+    stream.table(table, indent=INDENT)

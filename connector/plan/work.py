@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from connector.errors import CountsError
 from connector.ports import Batch, Change, Fragments
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from connector.plan import Plan, Span
     from connector.ports import Route
@@ -70,6 +71,7 @@ class PlanWork:
         fragments: Mapping[str, str],
         *,
         limit: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
         first_number: int = 0,
     ) -> None:
         # The connection itself, and nothing else may use it meanwhile: another cursor does not see temporary tables.
@@ -79,6 +81,9 @@ class PlanWork:
         self._ready = plan.ready
         self._routes = routes
         self._left = limit
+        self._monotonic = monotonic
+        self.rendered_s = 0.0
+        """How long the making of request bodies took."""
         self._lock = threading.Lock()
         self._stretches = self._lanes()
         self._stretch: _Stretch | None = None
@@ -92,7 +97,9 @@ class PlanWork:
                     self._stretch = next(self._stretches, None)
                     if self._stretch is None:
                         return None
+                began = self._monotonic()
                 batches = self._stretch.take(max_rows, self._left)
+                self.rendered_s += self._monotonic() - began
                 if batches is not None:
                     if self._left is not None:
                         self._left -= len(batches[0])

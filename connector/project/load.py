@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from connector.errors import ConfigError, ConfigErrors
+from connector.project.dbt import DbtReader
 from connector.project.definition import Definition, DestinationEntry, SourceEntry
 from connector.project.environment import Environment, read_env
 from connector.project.findings import Findings
@@ -16,7 +17,7 @@ from connector.project.names import ENTRY_NAME, MODEL_NAME, SYNC_NAME
 from connector.project.names import hint as hint_for
 from connector.project.places import read_mapping
 from connector.project.reading import Known, Reading
-from connector.project.settings import ProjectSettings
+from connector.project.settings import DbtSettings, ProjectSettings
 from connector.project.sync import SyncReader
 from connector.project.validation import validate
 
@@ -127,7 +128,9 @@ class _Loading:
         sources = self._entries(document, "sources", self._systems.sources, SourceEntry)
         destinations = self._entries(document, "destinations", self._systems.destinations, DestinationEntry)
         models = self._models(sources)
-        reader = SyncReader(self._reading, self._systems.destinations, sources, destinations, models)
+        settings_of_dbt = settings.dbt if settings is not None else DbtSettings()
+        dbt = DbtReader(self._root, settings_of_dbt, sources, self._findings)
+        reader = SyncReader(self._reading, self._systems.destinations, sources, destinations, models, dbt)
         syncs = self._syncs(reader)
         self.half_read = tuple(reader.half_read)
         written = settings.state.dir if settings is not None else None
@@ -136,7 +139,7 @@ class _Loading:
             state_dir=_state_dir(self._root, state_dir, state_variable or written),
             sources=sources.good,
             destinations=destinations.good,
-            models=models.good,
+            models={**dbt.models, **models.good},
             syncs=syncs,
             warnings=self._findings.warnings(),
         )
@@ -150,7 +153,7 @@ class _Loading:
         )
         if document is not None:
             # A section whose entries are all commented out is an empty section.
-            for section in ("sources", "destinations", "state"):
+            for section in ("sources", "destinations", "dbt", "state"):
                 if document.data.get(section, ...) is None and (section,) not in document.unreadable:
                     document.data[section] = {}
         return document

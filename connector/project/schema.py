@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
-from connector.project.settings import EventSync, FieldSpec, ModelSettings, ObjectSync, ProjectSettings, ValueSpec
+from connector.project.settings import (
+    DbtModel,
+    EventSync,
+    FieldSpec,
+    ModelSettings,
+    ObjectSync,
+    ProjectSettings,
+    ValueSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,8 +71,10 @@ def _connector(systems: Systems) -> Schema:
             "type": ["object", "null"],
             "additionalProperties": {"anyOf": entries} if entries else False,
         }
-    state = ProjectSettings.model_fields["state"].description
-    root["properties"]["state"] = {"description": state, "anyOf": [root["properties"]["state"], {"type": "null"}]}
+    for section in ("state", "dbt"):
+        described = ProjectSettings.model_fields[section].description
+        entry = {"description": described, "anyOf": [root["properties"][section], {"type": "null"}]}
+        root["properties"][section] = entry
     return {"$schema": DRAFT, **root, "title": "connector.yml", "$defs": _used(root, definitions)}
 
 
@@ -84,13 +94,11 @@ def _definitions(models: Sequence[type[BaseModel]]) -> tuple[Mapping[type[BaseMo
     for model in (ValueSpec, FieldSpec):
         if model.__name__ in definitions:
             definitions[model.__name__] = _value_forms(definitions[model.__name__])
-    if ModelSettings.__name__ in definitions:
-        properties = definitions[ModelSettings.__name__]["properties"]
-        key = properties["primary_key"]
-        properties["primary_key"] = {
-            "description": key.pop("description"),
-            "anyOf": [{"type": "string", "minLength": 1}, key],
-        }
+    for name in (ModelSettings.__name__, DbtModel.__name__):
+        if name in definitions:
+            key = definitions[name]["properties"]["primary_key"]
+            forms = [{"type": "string", "minLength": 1}, key]
+            definitions[name]["properties"]["primary_key"] = {"description": key.pop("description"), "anyOf": forms}
     definitions[VARIABLE] = VARIABLE_SCHEMA
     return {model: keyed[model, "validation"] for model in models}, definitions
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from connector.ports import Json, Nulls
 
@@ -18,6 +18,15 @@ class Settings(BaseModel):
     """A mapping of the user's files. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+PrimaryKey = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+
+def _one_is_a_list(data: Any) -> Any:
+    if isinstance(data, dict) and isinstance(data.get("primary_key"), str):
+        return {**data, "primary_key": (data["primary_key"],)}
+    return data
 
 
 class RetrySettings(Settings):
@@ -140,10 +149,38 @@ class OnRemoved(StrEnum):
     DELETE = "delete"
 
 
+class DbtModel(Settings):
+    """A model that dbt builds, from dbt's manifest."""
+
+    dbt: str = Field(min_length=1, description="the model's name in dbt, or package.name")
+    source: str | None = Field(
+        None,
+        description="the source that holds it; by default the one that `dbt:` in connector.yml names, or the only one",
+    )
+    primary_key: PrimaryKey | None = Field(
+        None, description="one column, or a list of columns; by default what dbt says"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_column_is_a_list_of_one(cls, data: Any) -> Any:
+        return _one_is_a_list(data)
+
+
+def _form_of_model(data: Any) -> str:
+    return "dbt model" if isinstance(data, dict | DbtModel) else "model name"
+
+
+# Told apart before they are checked, so that what is wrong with one is not also said to be wrong with the other.
+ModelName = Annotated[
+    Annotated[str, Tag("model name")] | Annotated[DbtModel, Tag("dbt model")], Discriminator(_form_of_model)
+]
+
+
 class SyncBase(Settings):
     """What every sync has."""
 
-    model: str = Field(description="a model: models/NAME.sql")
+    model: ModelName = Field(description="a model: models/NAME.sql, or { dbt: name of a dbt model }")
     destination: str = Field(description="a destination of connector.yml")
     split_retries: bool = Field(True, description="halve a refused batch until the bad rows are found")
     batch: BatchSpec = BatchSpec()
@@ -187,17 +224,13 @@ class ModelSettings(Settings):
     """The YAML in a model's first block comment."""
 
     source: str = Field(description="a source of connector.yml")
-    primary_key: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
-        description="one column, or a list of columns", min_length=1
-    )
+    primary_key: PrimaryKey = Field(description="one column, or a list of columns")
     description: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _one_column_is_a_list_of_one(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("primary_key"), str):
-            return {**data, "primary_key": (data["primary_key"],)}
-        return data
+        return _one_is_a_list(data)
 
 
 class StateSettings(Settings):
@@ -208,6 +241,13 @@ class StateSettings(Settings):
     )
 
 
+class DbtSettings(Settings):
+    """The dbt project whose models syncs may name."""
+
+    manifest: str = Field("target/manifest.json", min_length=1, description="dbt's manifest, relative to connector.yml")
+    source: str | None = Field(None, description="the source that holds what dbt builds")
+
+
 class ProjectSettings(Settings):
     """What connector.yml says; the system that an entry's `type` names knows the entry's other keys."""
 
@@ -216,4 +256,5 @@ class ProjectSettings(Settings):
     destinations: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="where syncs write to, by a name of yours"
     )
+    dbt: DbtSettings = Field(DbtSettings(), description="the dbt project whose models syncs may name")
     state: StateSettings = Field(StateSettings(), description="where the connector keeps what it must remember")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from connector.ports import DestinationSystem
+    from connector.project.dbt import DbtReader
     from connector.project.definition import DestinationEntry, Model, Places, SourceEntry
     from connector.project.places import Document, Keys
     from connector.project.reading import Known, Reading
@@ -37,6 +38,7 @@ class SyncReader:
         sources: Known[SourceEntry],
         destinations: Known[DestinationEntry],
         models: Known[Model],
+        dbt: DbtReader,
     ) -> None:
         """Look up in these what the syncs name, and let the destination's system check each sync."""
         self._reading = reading
@@ -45,6 +47,7 @@ class SyncReader:
         self._sources = sources
         self._destinations = destinations
         self._models = models
+        self._dbt = dbt
         self.half_read: list[Sync] = []
 
     def read(self, name: str, file: str, text: str) -> Sync | None:
@@ -73,7 +76,7 @@ class SyncReader:
 
     def _sync(self, name: str, file: str, settings: ObjectSync | EventSync, places: Places) -> Sync | None:
         destination = self._destinations.good.get(settings.destination)
-        model = self._models.good.get(settings.model)
+        model = self._model(settings, places)
         source = self._sources.good.get(model.settings.source) if model is not None else None
         if destination is None or model is None or source is None:
             return None
@@ -100,6 +103,26 @@ class SyncReader:
         if meant is not None:
             validate(OBJECTS[meant], document, self._findings, data={**document.data, "object": meant})
         return None
+
+    def _model(self, settings: ObjectSync | EventSync, places: Places) -> Model | None:
+        if isinstance(settings.model, str):
+            return self._models.good.get(settings.model)
+        model = self._dbt.read(settings.model, places)
+        complete = self._dbt.columns(settings.model) if model is not None else None
+        if model is not None and complete is not None:
+            self._check_columns(settings, model, complete, places)
+        return model
+
+    def _check_columns(
+        self, settings: ObjectSync | EventSync, model: Model, complete: tuple[str, ...], places: Places
+    ) -> None:
+        """Nothing, after noting the columns that a model with an enforced contract does not have."""
+        known = {column.lower() for column in complete}
+        for path, column in _columns(settings.model_dump(exclude={"model"}), ()):
+            if column.lower() not in known:
+                message = f"the dbt model '{model.name}' has no column '{column}'"
+                advice = hint(column, complete, "columns")
+                self._findings.error(message, "unknown-column", places.at(*path), advice)
 
     def _check_names(self, document: Document) -> None:
         for key, known, where, none in (
@@ -146,6 +169,15 @@ def _expressions(value: object, path: Keys) -> Iterator[tuple[Keys, str]]:
             yield (*path, key), inner
         elif key != "value":
             yield from _expressions(inner, (*path, key))
+
+
+def _columns(value: object, path: Keys) -> Iterator[tuple[Keys, str]]:
+    """Every column that the settings of a sync name, with its path."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if key in ("column", "match") and isinstance(inner, str):
+            yield (*path, key), inner
+        elif key != "value":
+            yield from _columns(inner, (*path, key))
 
 
 def _meant_object(document: Document) -> str | None:

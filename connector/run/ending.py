@@ -54,6 +54,7 @@ class Ending:
     requests: dict[str, int] = field(default_factory=lambda: {"sent": 0, "retried": 0, "split": 0})
     error: ConnectorError | None = None
     warnings: tuple[Problem, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
 
     def planned(self, plan: Plan) -> None:
         """Nothing, after noting the plan: nothing of it was attempted so far."""
@@ -79,6 +80,7 @@ class Ending:
             outcomes=self.outcomes,
             requests=self.requests,
             warnings=self.warnings,
+            timings=self.timings,
         )
 
 

@@ -13,6 +13,7 @@ from connector.failpoints import reach
 from connector.plan import Ask, compare, stage
 from connector.ports import Query
 from connector.project.settings import EventSync
+from connector.run.timings import Timings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,10 +53,16 @@ class Fitted:
             hold_in_doubt=isinstance(settings, EventSync) and settings.in_doubt == "hold",
         )
 
-    def stage(self, snapshot: Snapshot, run_id: str) -> None:
+    def stage(self, snapshot: Snapshot, run_id: str, timings: Timings | None = None) -> None:
         """Nothing, after reading the model's rows into the staged table. Raises SourceError."""
-        with _cancelling(self.source, self.means.stop), self.source.read(self.query(run_id)) as batches:
-            stage(snapshot, batches, self.projection, self.ask(run_id), self.means.now_ms)
+        timings = timings or Timings(self.means.clock.monotonic)
+        with (
+            _cancelling(self.source, self.means.stop),
+            timings.of("stage"),
+            self.source.read(self.query(run_id)) as batches,
+            timings.reading(batches) as timed,
+        ):
+            stage(snapshot, timed, self.projection, self.ask(run_id), self.means.now_ms)
         reach("rows-staged")
 
     def compare(self, snapshot: Snapshot, run_id: str) -> Plan:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from connector.project.definition import Sync
     from connector.run.ending import Ending
     from connector.run.fitting import Fitted
+    from connector.run.timings import Timings
     from connector.state.snapshot import Snapshot
 
 
-def send_plan(it: Fitted, snapshot: Snapshot, plan: Plan, ending: Ending) -> Delivered | None:
+def send_plan(it: Fitted, snapshot: Snapshot, plan: Plan, ending: Ending, timings: Timings) -> Delivered | None:
     """What delivery came to; None when there was nothing to send, or when the destination could not be prepared.
 
     Notes in `ending` that requests may have gone out, what they came to, and why it stopped.
@@ -41,11 +42,20 @@ def send_plan(it: Fitted, snapshot: Snapshot, plan: Plan, ending: Ending) -> Del
         return None
     reach("prepared")
     means.progress.step("sending", to_send)
-    work = PlanWork(snapshot, plan, it.destination.routes, it.projection.fragments, limit=it.options.limit)
+    work = PlanWork(
+        snapshot,
+        plan,
+        it.destination.routes,
+        it.projection.fragments,
+        limit=it.options.limit,
+        monotonic=means.clock.monotonic,
+    )
     with closing(work):
         work.set_send_time(means.now_ms)
         delivered = deliver(work, *seams, means.progress.rows)
     journal.flush()
+    timings.add("render", work.rendered_s)
+    timings.add("log", journal.waited_s)
     reach("all-sent")
     ending.requests |= {"retried": delivered.retried, "split": delivered.split}
     ending.error = delivered.fault

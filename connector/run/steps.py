@@ -16,6 +16,7 @@ from connector.run.fitting import fitted, refuse_wrong_options
 from connector.run.identities import check_identities
 from connector.run.recover import recover, rows_path
 from connector.run.sending import send_plan
+from connector.run.timings import Timings
 from connector.state.runs import NewRun, new_run_id
 from connector.state.snapshot import open_snapshot, state_errors
 
@@ -57,10 +58,13 @@ def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
 
 def _steps(it: Fitted, snapshot: Snapshot, run_id: str, ending: Ending) -> None:
     means = it.means
+    timings = Timings(means.clock.monotonic)
+    ending.timings = timings.seconds
     means.history.runs.stage(run_id, "querying")
     means.progress.step("querying", None)
-    it.stage(snapshot, run_id)
-    plan = it.compare(snapshot, run_id)
+    it.stage(snapshot, run_id, timings)
+    with timings.of("compare"):
+        plan = it.compare(snapshot, run_id)
     ending.planned(plan)
     held = check_guardrails(it.sync, plan)
     if held is not None and not it.options.force:
@@ -69,13 +73,15 @@ def _steps(it: Fitted, snapshot: Snapshot, run_id: str, ending: Ending) -> None:
         ending.status = "held"
         return
     means.history.runs.stage(run_id, "processing")
-    delivered = send_plan(it, snapshot, plan, ending)
+    with timings.of("send"):
+        delivered = send_plan(it, snapshot, plan, ending, timings)
     means.history.runs.stage(run_id, "reporting")
     means.progress.step("reporting", None)
     cancelled = means.stop.is_set()
-    ranges, rows = means.history.ranges(run_id), rows_path(means.state_dir, run_id)
+    rows = rows_path(means.state_dir, run_id)
     stopped = ending.error is not None or cancelled
-    settlement = settle(snapshot, ranges, rows, means.now_ms, stopped=stopped)
+    with timings.of("settle"):
+        settlement = settle(snapshot, means.history.ranges(run_id), rows, means.now_ms, stopped=stopped)
     ending.settled = True
     ending.outcomes = summary(settlement)["outcomes"]
     ending.decide(cancelled=cancelled)

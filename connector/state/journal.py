@@ -134,6 +134,8 @@ class RunJournal:
         self._writing = False
         self._waiting: list[_Gate] = []
         self._broken: StateError | None = None
+        self.waited_s = 0.0
+        """How long the calls waited to be durable before they were made, all together."""
 
     def begin(self, request: Request, *, attempt: int, parent: int | None = None) -> int:
         """The new call's id; ids rise over all runs, in the order in which calls became durable.
@@ -146,7 +148,11 @@ class RunJournal:
             self._notes.begun.append(begun)
             self._noted += 1
             number = self._noted
+        before = self._clock.monotonic()
         self._wait_until_written(number)
+        waited_s = self._clock.monotonic() - before
+        with self._lock:
+            self.waited_s += waited_s
         return begun.id
 
     def answer(self, call_id: int, reply: Reply | NoReply) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,7 @@ from connector.cli import main
 from tests.e2e.project import ACCOUNTS, EVENT_SYNC, OBJECT_SYNC, Scene, scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -27,6 +30,19 @@ class Ended:
     def json(self) -> Any:
         """The one document on stdout."""
         return json.loads(self.out)
+
+
+class Terminal(io.StringIO):
+    """A terminal, as far as a program can tell."""
+
+    def isatty(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def lines(self) -> list[str]:
+        """What was written, without colours and other control sequences."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue()).split("\n")
 
 
 class Cli:
@@ -46,6 +62,21 @@ class Cli:
         code = main(words)
         said = self._capsys.readouterr()
         return Ended(code, said.out, said.err)
+
+
+@pytest.fixture
+def terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Terminal]:
+    """Calls commands on the project as on a terminal of so many columns; stdout and stderr are one."""
+
+    def call(columns: int, *words: str) -> Terminal:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm-256color")
+        written = Terminal()
+        with redirect_stdout(written), redirect_stderr(written):
+            main([*words, "--project", str(cli.root)])
+        return written
+
+    return call
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
+
+from connector.cli.commands.demo import next_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,37 +16,34 @@ if TYPE_CHECKING:
 
 
 def test_the_demo_shows_the_main_job_and_checks_it(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ".connector" / "demo"
+    folder.mkdir(parents=True)
+    (folder / ".connector-demo").write_text("", encoding="utf-8")
+    (folder / "old").write_text("", encoding="utf-8")
     monkeypatch.setenv("PENDO_BASE_URL", "http://127.0.0.1:9")  # nothing of the caller's environment leads it astray
     monkeypatch.setenv("CONNECTOR_STATE_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path)
-    ended = cli.anywhere("demo")
+    ended = cli.anywhere("demo", "--json")
     monkeypatch.delenv("CONNECTOR_STATE_DIR")
-    looked = cli.anywhere("--project", ".connector/demo", "log")
+    looked = cli.anywhere("--project", ".connector/demo", "log", "account_health", "--key", "group-01::acct-0001")
+    document = ended.json()
+    steps = next_steps(".connector/demo")
+    followed = [(words, cli.anywhere(*shlex.split(words)[1:]).code) for words, _ in steps]
 
     assert ended.code == 0, ended.err
-    assert "2,000 of 2,000 equal" in ended.out
-    assert "DIFFERENT" not in ended.out
-    assert "row by row" in ended.out
-    assert "call by call" in ended.out
-    assert "Where to look next" in ended.out
-    assert looked.code == 0
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_the_demo_is_made_anew_and_is_one_document(tmp_path: Path, cli: Cli) -> None:
-    folder = tmp_path / "demo"
-    folder.mkdir()
-    (folder / ".connector-demo").write_text("", encoding="utf-8")
-    (folder / "old").write_text("", encoding="utf-8")
-    ended = cli.anywhere("demo", "--dir", str(folder), "--json")
-    document = ended.json()
-
-    assert ended.code == 0
     assert document["ok"] is True
     assert all(compared["holds"] for compared in document["compared"])
     assert sum(compared["equal"] for compared in document["compared"]) > 3000
     assert document["calls"]["logged"] == document["calls"]["received"] > 0
     assert [result["requests"]["sent"] for result in document["second_run"]] == [0, 0, 0, 0]
+    assert "2,000 of 2,000 equal" in ended.err
+    assert "DIFFERENT" not in ended.err
+    assert "row by row" in ended.err
+    assert "call by call" in ended.err
+    assert "group-01::acct-0001  changed" in looked.out
+    assert [words for words, _ in steps if words not in ended.err] == []
+    assert [words for words, code in followed if code != 0] == []
+    assert not (tmp_path / "elsewhere").exists()
     assert not (folder / "old").exists()
 
 

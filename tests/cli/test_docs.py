@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pytest
 
 from connector.cli.group import COMMANDS, connector
 from connector.cli.invocation import everywhere
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -71,3 +75,39 @@ def test_every_link_in_the_pages_leads_somewhere() -> None:
     ]
 
     assert [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()] == []
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_of_the_readme_runs(cli: Cli) -> None:
+    (sync,) = blocks(ROOT / "README.md", "yaml")
+    (model,) = blocks(ROOT / "README.md", "sql")
+    cli.anywhere("init", str(cli.root))
+    for name in ("account_health", "parent_accounts", "plan_upgrades", "visitors"):
+        (cli.root / "sync_configs" / f"{name}.yml").unlink()
+    (cli.root / "models" / "account_health.sql").write_text(model, encoding="utf-8")
+    (cli.root / "sync_configs" / "account_health.yml").write_text(sync, encoding="utf-8")
+    checked = cli("check")
+    planned = cli("plan", "account_health", "--show", "200", "--json")
+
+    assert checked.code == 0, checked.err
+    assert planned.json()["rows"]["added"] == len(planned.json()["sample"]) == 120
+
+
+def test_every_error_on_the_page_is_one_that_the_code_has() -> None:
+    headings = re.findall(r"^### `([a-z0-9-]+)`$", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "connector").rglob("*.py"))
+    made = ("held-", "unknown-")  # put together from parts
+    gone = [slug for slug in headings if f'"{slug}"' not in code and not slug.startswith(made)]
+
+    assert gone == []
+    assert len(headings) == len(set(headings))
+
+
+def test_exit_codes_are_the_same_everywhere() -> None:
+    codes = {code: words.split(";")[0] for code, words in re.findall(r"^\| (\d+) \| (.*?) \|$", PAGE, re.MULTILINE)}
+
+    assert list(codes) == ["0", "1", "2", "3", "4", "130"]
+    assert re.findall(r"\d+", str(connector.epilog)) == list(codes)

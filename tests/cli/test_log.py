@@ -159,6 +159,19 @@ def test_a_curl_command_makes_the_call_again(ran: Scene, cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("ran")
+def test_one_call_and_one_key_have_the_other_forms_too(cli: Cli) -> None:
+    call_id = str(cli("log", "--calls", "--json").json()[-1]["id"])
+    one = cli("log", "--call", call_id, "--format", "curl").out.splitlines()
+    of_key = cli("log", "--key", "acct-1", "--format", "curl").out.splitlines()
+    verify = cli("log", "--call", str(int(call_id) - 4)).out
+
+    assert one == of_key
+    assert len(one) == 1
+    assert one[0].startswith("curl --request POST ")
+    assert "  no body" in verify
+
+
+@pytest.mark.usefixtures("ran")
 def test_csv_has_a_line_for_each_call_and_each_row(cli: Cli) -> None:
     calls = list(csv.DictReader(io.StringIO(cli("log", "--format", "csv").out)))
     rows = list(csv.DictReader(io.StringIO(cli("log", "--rows", "--format", "csv").out)))

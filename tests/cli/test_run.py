@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -167,6 +168,31 @@ def test_a_limit_leaves_the_rest_for_the_next_run(cli: Cli) -> None:
     assert first["outcomes"]["succeeded"]["added"] == 2
     assert first["outcomes"]["not_attempted"]["added"] == 1
     assert second["outcomes"]["succeeded"]["added"] == 1
+
+
+@pytest.mark.usefixtures("world")
+def test_a_run_says_how_long_its_steps_took(cli: Cli) -> None:
+    lines = cli("run", "accounts", "--timings").out.splitlines()
+
+    assert any(re.match(r"  \S+ +\d+\.\d{3}  ", line) for line in lines)
+
+
+def test_cautions_about_rows_are_shown_and_kept(world: Scene, cli: Cli) -> None:
+    world.sql("UPDATE events SET occurred_at = TIMESTAMP '2020-01-01'")
+    planned, ran, looked = cli("plan", "events"), cli("run", "events"), cli("log")
+
+    assert "[old-times]" in planned.err
+    assert "[old-times]" in ran.err
+    assert "[old-times]" in looked.out
+
+
+def test_a_cancelled_or_failed_run_says_how_to_go_on(world: Scene, cli: Cli) -> None:
+    world.point_at(integration_key="another-key")
+    failed = cli("run", "accounts")
+    looked = cli("log")
+
+    assert "next: connector --project" in failed.out
+    assert "error: " in looked.out
 
 
 def test_events_are_sent_again_only_when_that_is_said_twice(world: Scene, cli: Cli) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
-import struct
 import subprocess
-import termios
 from typing import TYPE_CHECKING
 
 import pytest
 
 from connector.cli.layout import Brief, Column, Styled, Table, text_of, width, wrapped
-from tests.e2e.project import CONNECTOR
+from tests.e2e.project import CONNECTOR, OBJECT_SYNC
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Cli, Terminal
     from tests.e2e.project import Scene
 
 COLUMNS = [
@@ -33,12 +33,10 @@ def drawn(table: Table, available: int | None) -> list[str]:
     return ["".join(text_of(part) for part in line) for line in table.lines(available)]
 
 
-def on_a_terminal(columns: int, *words: str, answer: bytes = b"") -> str:
-    """What a command writes to a terminal of that width, without its colours; `answer` is typed into it."""
+def on_a_real_terminal(answer: bytes, *words: str) -> str:
+    """What a command writes to a pseudo-terminal; `answer` is typed into it."""
     parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
-    process = subprocess.Popen([*CONNECTOR, *words], stdin=child, stdout=child, stderr=child, env=environment)
+    process = subprocess.Popen([*CONNECTOR, *words], stdin=child, stdout=child, stderr=child)
     os.close(child)
     os.write(parent, answer)
     written = b""
@@ -55,46 +53,82 @@ def on_a_terminal(columns: int, *words: str, answer: bytes = b"") -> str:
     return written.decode()
 
 
-def plain(text: str) -> list[str]:
-    """The lines without control sequences."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n").split("\n")
-
-
 @pytest.mark.parametrize("columns", [80, 140])
-def test_nothing_is_wider_than_the_terminal(troubled: Scene, columns: int) -> None:
-    project = ["--project", str(troubled.root)]
-    troubled.sandbox.add_faults({"path": "/api/v1/metadata/account/custom/value", "latency_ms": 500})
-    ran = on_a_terminal(columns, "run", "accounts", *project)
-    looked = on_a_terminal(columns, "log", *project)
-    lines = plain(looked)
+def test_nothing_is_wider_than_the_terminal(troubled: Scene, terminal: Callable[..., Terminal], columns: int) -> None:
+    troubled.sandbox.add_faults({"path": "/api/v1/metadata/account/custom/value", "latency_ms": 1500})
+    ran = terminal(columns, "run", "accounts")
+    call_id = terminal(columns, "log", "--calls").lines[-2].split()[0]
+    looked = [
+        terminal(columns, *words)
+        for words in (["log"], ["log", "--rows"], ["log", "--call", call_id], ["log", "--key", "acct-1"], ["runs"])
+    ]
+    lines = [line for each in looked for line in each.lines]
 
-    assert "sending" in ran
-    assert "/5 rows" in ran
-    assert "\x1b[33mwarning\x1b[0m" in ran
-    assert "\x1b[" in looked
+    assert "accounts sending" in "".join(ran.lines)
+    assert "3/4 rows" in "".join(ran.lines) or "0/4 rows" in "".join(ran.lines)
+    assert "\x1b[33mwarning\x1b[0m" in ran.getvalue()
+    assert all("\x1b[" in each.getvalue() for each in looked)
     assert max(width(line) for line in lines if "connector --project" not in line) <= columns
     assert any("not found in Pendo" in line for line in lines)
+    assert any('"missing": [' in line for line in lines)
 
 
-def test_a_long_body_is_cut_on_a_terminal_and_whole_in_a_pipe(world: Scene) -> None:
-    world.accounts(100)
-    shown = on_a_terminal(80, "plan", "accounts", "--project", str(world.root))
-    piped = subprocess.run(
-        [*CONNECTOR, "plan", "accounts", "--project", str(world.root)], capture_output=True, text=True, check=True
-    )
+def test_a_bar_says_how_fast_it_goes_and_how_long_it_will_take(world: Scene, terminal: Callable[..., Terminal]) -> None:
+    world.accounts(30)
+    world.write("a-sync-with-quite-a-long-name", OBJECT_SYNC, batch={"rows": 1})
+    world.point_at(concurrency=1)
+    world.sandbox.add_objects("account", ["acct-1"])
+    world.sandbox.add_faults({"path": "/api/v1/metadata/account/custom/value", "latency_ms": 60})
+    said = "".join(terminal(120, "run", "a-sync-with-quite-a-long-name").lines)
 
-    assert "more characters; a pipe and --json get all" in shown
-    assert "5 rows of 100 shown" in shown
-    assert '"acct-99"' in piped.stdout
+    assert "a-sync-with-quite-a-lon… sending" in said
+    assert re.search(r"\d+/30 rows, \d+/s, \d+ s left", said)
 
 
-@pytest.mark.parametrize(("answer", "code_word"), [(b"n\n", "cancelled"), (b"y\n", "forgotten")])
-def test_a_reset_asks_first(world: Scene, answer: bytes, code_word: str) -> None:
-    world.run("events")
-    shown = on_a_terminal(80, "reset", "events", "--project", str(world.root), answer=answer)
+def test_long_lists_are_cut_on_a_terminal_and_whole_in_a_pipe(
+    world: Scene, cli: Cli, terminal: Callable[..., Terminal]
+) -> None:
+    world.accounts(120)
+    planned = terminal(80, "plan", "accounts")
+    piped = cli("plan", "accounts")
+    cli("run", "accounts")
+    rows, all_rows = terminal(80, "log", "--rows"), cli("log", "--rows")
+    few = cli("log", "--rows", "--limit", "3")
+    calls = terminal(80, "log", "--calls", "--limit", "2")
+
+    assert any("more characters; a pipe and --json get all" in line for line in planned.lines)
+    assert "5 rows of 120 shown; --show N shows more" in planned.lines
+    assert '"acct-99"' in piped.out
+    assert "… and more rows; --limit shows more, a pipe gets all" in rows.lines
+    assert len(rows.lines) < len(all_rows.out.splitlines()) == 121
+    assert len(few.out.splitlines()) == 4
+    assert any("3 calls more" in line for line in calls.lines)
+
+
+def test_long_messages_are_wrapped_with_their_hint_below(world: Scene, terminal: Callable[..., Terminal]) -> None:
+    world.write("accounts", OBJECT_SYNC, match="account_identifier")
+    lines = terminal(60, "check").lines
+
+    assert lines[0].startswith("sync_configs/accounts.yml:")
+    assert lines[1].startswith("    ")
+    assert any(line.startswith("    hint: ") for line in lines)
+    assert max(width(line) for line in lines) <= 60
+
+
+@pytest.mark.parametrize(("answer", "said"), [(b"n\n", "cancelled"), (b"y\n", "forgotten")])
+def test_a_reset_asks_first(world: Scene, answer: bytes, said: str) -> None:
+    shown = on_a_real_terminal(answer, "reset", "events", "--project", str(world.root))
 
     assert "Pendo then has every event twice. Go on?" in shown
-    assert code_word in shown
+    assert said in shown
+
+
+def test_a_probe_asks_first(world: Scene) -> None:
+    shown = on_a_real_terminal(b"n\n", "probe", "pendo", "--project", str(world.root))
+
+    assert "Probes write to 'pendo'" in shown
+    assert "cancelled" in shown
+    assert world.sandbox.requests == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,10 +48,9 @@ def demo(*, folder: str) -> None:
     with running_demo(Path(folder), now=time.time()) as it, stopping(it.project.stop, abort=True):
         show = _Show(invocation.screen, it)
         show.everything()
+    _where_to_look(invocation.screen.people, folder)
     if invocation.screen.as_json:
         invocation.screen.document(show.document)
-    else:
-        _where_to_look(invocation.screen.out, folder)
     invocation.exit_code = 0 if show.document["ok"] else FAILED
 
 
@@ -191,20 +191,23 @@ def _rest(found: Comparison) -> str:
     return ", ".join(parts)
 
 
-def _where_to_look(stream: Stream, folder: str) -> None:
-    from shlex import quote  # noqa: PLC0415
-
+def next_steps(folder: str) -> list[tuple[str, str]]:
+    """Commands that work right after the demo, without its sandbox, and what they show."""
     start = f"{program()} --project {quote(folder)}"
-    stream.line()
-    stream.line(Styled("Where to look next", STRONG))
-    table = Table([Column(""), Column("", drop=1)])
-    for words, what in (
+    return [
         (f"{start} runs", "the run history"),
         (f"{start} log", "the last run: its calls, its rows"),
-        (f"{start} log --key group-01::acct-0001", "everything about one row"),
+        (f"{start} log account_health --key group-01::acct-0001", "everything about one row"),
         (f"{start} hold account_health", "what did not get through"),
         (f"{start} plan account_health --full-resync", "what a run would send"),
         (f"{program()} init my-project", "a project of your own"),
-    ):
+    ]
+
+
+def _where_to_look(stream: Stream, folder: str) -> None:
+    stream.line()
+    stream.line(Styled("Where to look next", STRONG))
+    table = Table([Column(""), Column("", drop=1)])
+    for words, what in next_steps(folder):
         table.add(words, Styled(what, DIM))
     stream.table(table, indent=2)

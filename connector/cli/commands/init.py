@@ -9,7 +9,7 @@ from shlex import quote
 import click
 
 from connector.cli.invocation import current, everywhere, program
-from connector.cli.layout import Styled
+from connector.cli.layout import Column, Styled, Table
 from connector.cli.screen import DIM, STRONG
 
 
@@ -36,9 +36,11 @@ def init(folder: str | None) -> None:
     for file in files:
         out.line(file, indent=2)
     out.line()
+    table = Table([Column(""), Column("", drop=1)])
     for step, words in zip(
         steps,
-        ("in another terminal: a local Pendo to write to", "send the sample data", "see each row and each call"),
+        ("in another terminal: a local Pendo", "send the sample data", "see each row and each call"),
         strict=True,
     ):
-        out.line(step, Styled(f"   # {words}", DIM), indent=2, hang=4)
+        table.add(step, Styled(words, DIM))
+    out.table(table, indent=2)

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.exports import csv_text, curl, har
-from connector.cli.failures import show_problem
+from connector.cli.failures import problem_of, show_problem, show_warnings
 from connector.cli.figures import counted, moment
 from connector.cli.invocation import current, everywhere, option
 from connector.cli.show_log import call_line, calls_table, rows_table, show_call, show_row
 from connector.cli.show_run import show_reasons, show_result
-from connector.errors import Problem
 
 if TYPE_CHECKING:
     from connector.api import Project
     from connector.cli.screen import Screen
     from connector.state.calls import Call
-    from connector.state.runs import Run
 
 FORMATS = ("table", "json", "csv", "har", "curl")
 OUTCOMES = ("succeeded", "skipped", "not_attempted", "in_doubt", "rejected", "quarantined")
@@ -55,10 +53,10 @@ SCREENFUL = 100
 @option("--calls", "what", flag_value="calls", help="The API calls, in the order they were made.")
 @option("--rows", "what", flag_value="rows", help="What became of each row.")
 @option("--key", metavar="KEY", help="Everything about the row with this primary key.")
-@option("--outcome", type=click.Choice(OUTCOMES), help="The rows with this outcome.")
+@option("--outcome", metavar="OUTCOME", type=click.Choice(OUTCOMES), help=f"Rows that are {', '.join(OUTCOMES)}.")
 @option("--call", "call_id", metavar="ID", type=int, help="One call in full: request, reply, verdict.")
 @option("--follow", is_flag=True, help="Show each call as it is answered, until the run ends.")
-@option("--format", "form", type=click.Choice(FORMATS), default="table", help="What to print.")
+@option("--format", "form", metavar="FORM", type=click.Choice(FORMATS), default="table", help=", ".join(FORMATS) + ".")
 @option("--limit", metavar="N", type=click.IntRange(min=1), help=f"At most N lines; on a terminal {SCREENFUL}.")
 def log(
     run: str,
@@ -198,7 +196,8 @@ class _Log:
         self.out.line(f"started {moment(run.started_at)} by {run.trigger}", indent=2)
         show_reasons(self.out, self.project.reasons(run_id))
         if run.error is not None:
-            _show_run_error(self.out, run)
+            show_problem(self.out, problem_of(run.error))
+        show_warnings(self.out, [problem_of(warning) for warning in run.warnings])
         if calls:
             self.out.line()
             shown = calls[: self._most()]
@@ -240,9 +239,3 @@ class _Log:
         if left > 0:
             how_many = f"{counted(left, noun)} more" if exactly else f"more {noun}s"
             self.screen.err.line(f"… and {how_many}; --limit shows more, a pipe gets all")
-
-
-def _show_run_error(stream: Any, run: Run) -> None:
-
-    error = run.error or {}
-    show_problem(stream, Problem(error["message"], error["slug"], error.get("at"), error.get("hint")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,12 +40,22 @@ def preview(model: str, *, limit: int) -> None:
 def _show(screen: Screen, table: pa.Table, keys: set[str]) -> None:
 
     shown = Table([Column(field.name, "right" if _is_number(field) else "left", "end") for field in table.schema])
-    shown.add(*(Styled(str(field.type), DIM) for field in table.schema))
+    shown.add(*(Styled(_type_words(field.type), DIM) for field in table.schema))
     for row in table.to_pylist():
         shown.add(*(_text(value) for value in row.values()))
     screen.out.table(shown)
     named = [field.name for field in table.schema if field.name.lower() in keys]
     screen.err.line(Styled(f"{counted(table.num_rows, 'row')}; primary key: {', '.join(named)}", DIM))
+
+
+def _type_words(kind: pa.DataType) -> str:
+    """The type without what nobody asks at this point, so that the table stays narrow."""
+    return (
+        re.sub(r"\[[a-z]+(?:, tz=([^\]]+))?\]", r" \1", str(kind))
+        .strip()
+        .replace("128(", "(")
+        .replace("date32", "date")
+    )
 
 
 def _is_number(field: pa.Field) -> bool:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from connector.cli.bar import watching
-from connector.cli.failures import problem_json, show_error, show_problem, worst
+from connector.cli.failures import problem_json, problem_of, show_error, show_problem, show_warnings, worst
 from connector.cli.invocation import current, everywhere, option
-from connector.cli.show_run import show_reasons, show_result
+from connector.cli.show_run import show_reasons, show_result, show_timings
 from connector.cli.signals import stopping
 from connector.errors import BusyError, ConfigError, ConfigErrors, ConnectorError, Problem, SourceError
 
@@ -36,8 +36,9 @@ BAD_OUTCOMES = ("rejected", "quarantined", "in_doubt")
     "--limit", metavar="N", type=click.IntRange(min=1), help="Send at most N rows; the rest waits for the next run."
 )
 @option("--force", is_flag=True, help="Go on past a guardrail, this once.")
+@option("--timings", is_flag=True, help="Show how long each step took.")
 @option("--wait", is_flag=True, help="Wait while another run of the same sync goes on.")
-def run(syncs: tuple[str, ...], *, every: bool, **options: Any) -> None:
+def run(syncs: tuple[str, ...], *, every: bool, timings: bool, **options: Any) -> None:
     """Send what changed since the last run.
 
     Several syncs run one after the other. All of them are checked before the first one sends anything.
@@ -45,7 +46,7 @@ def run(syncs: tuple[str, ...], *, every: bool, **options: Any) -> None:
     if bool(syncs) == every:
         raise click.UsageError("name the syncs to run, or give --all")
     invocation = current()
-    runs = _Runs(invocation, list(dict.fromkeys(syncs)), options)
+    runs = _Runs(invocation, list(dict.fromkeys(syncs)), options, timings=timings)
     try:
         with invocation.project() as project:
             if every:
@@ -62,7 +63,10 @@ def run(syncs: tuple[str, ...], *, every: bool, **options: Any) -> None:
 class _Runs:
     """The runs of one command, one after the other."""
 
-    def __init__(self, invocation: Invocation, names: list[str], options: dict[str, Any]) -> None:
+    def __init__(
+        self, invocation: Invocation, names: list[str], options: dict[str, Any], *, timings: bool = False
+    ) -> None:
+        self.timings = timings
         self.invocation = invocation
         self.names = names
         self.options = options
@@ -135,6 +139,9 @@ class _Runs:
     def _show(self, project: Project, result: RunResult) -> None:
         stream, found = self.invocation.screen.people, result.json()
         show_run(stream, project, result)
+        if self.timings:
+            show_timings(stream, result.run.timings)
+        show_warnings(self.invocation.screen.err, [problem_of(warning) for warning in result.run.warnings])
         if result.error is not None:
             show_problem(self.invocation.screen.err, result.error.problem)
         for words in self._next_steps(found):

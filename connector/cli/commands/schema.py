@@ -16,12 +16,12 @@ NAMES = {"connector": "connector.schema.json", "sync": "sync.schema.json", "mode
 @click.command()
 @option("--write", "folder", metavar="DIR", help="Write a file for each kind into this folder instead.")
 def schema(*, folder: str | None) -> None:
-    r"""JSON Schema of connector.yml, of the sync configs and of a model's settings, for editors.
+    """JSON Schema of connector.yml, of the sync configs and of a model's settings, for editors.
 
     \b
     With --write, the first line of a sync config can then name its schema:
         # yaml-language-server: $schema=../schemas/sync.schema.json
-    """
+    """  # noqa: D301 - \b keeps click from joining the lines
     from connector.api import schemas  # noqa: PLC0415 - start-up
     from connector.errors import ConfigError  # noqa: PLC0415
 

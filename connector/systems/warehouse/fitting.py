@@ -78,9 +78,10 @@ def _array(column: Any, wanted: pa.DataType) -> pa.Array:
     if isinstance(column, pa.Array):
         return column
     if pa.types.is_floating(wanted):
-        # Decimals and large integers keep their digits as text until they are compared with the float.
-        column = [str(value) if isinstance(value, (Decimal, int)) else value for value in column]
-        return pa.array(column, pa.string() if any(isinstance(value, str) for value in column) else wanted)
+        if not any(isinstance(value, (Decimal, int)) for value in column):
+            return pa.array(column, wanted)
+        # Their digits are kept as text until they are compared with the float.
+        return pa.array([value if value is None else str(value) for value in column], pa.string())
     if pa.types.is_integer(wanted):
         column = [value if value is None or isinstance(value, int) else _whole(value) for value in column]
     elif pa.types.is_date(wanted):

@@ -77,7 +77,7 @@ def open(settings: Settings, root: Path) -> Postgres:  # noqa: A001, ARG001 - th
 
 
 class Postgres:
-    """A `ports.Source` on one PostgreSQL database. `adbc` chooses the driver; by default, ADBC where it is installed."""
+    """A `ports.Source` on one PostgreSQL database. `adbc` chooses the driver; by default ADBC, if it is installed."""
 
     def __init__(self, settings: Settings, *, adbc: bool | None = None, pauses: tuple[float, ...] = PAUSES) -> None:
         """Keep how to log in; nothing is connected to before it is needed."""
@@ -157,10 +157,11 @@ class Postgres:
                 raise self._refused(con, error, query) from error
             oids = sorted({column.type_code for column in description})
             types = {oid: named for oid, *named in con.execute(_TYPES, [oids]).fetchall()}
-        return [
-            Column(column.name, *types[column.type_code], precision=column.precision, scale=column.scale)
-            for column in description
-        ]
+        described = []
+        for column in description:
+            name, kind, element = types[column.type_code]
+            described.append(Column(column.name, name, kind, element, column.precision, column.scale))
+        return described
 
     def _refused(self, con: Any, error: Exception, query: Query) -> SourceError:
         failure = errors.refused_sql(error, query, len(_OPEN), self._secrets)

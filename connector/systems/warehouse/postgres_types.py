@@ -1,4 +1,4 @@
-"""PostgreSQL's types: how each is asked for, and the Arrow type in which it arrives. docs/warehouses/postgres.md shows it.
+"""PostgreSQL's types: how each is asked for, and its Arrow type. docs/warehouses/postgres.md shows the tables.
 
 What no driver reads well is cast by PostgreSQL itself, so that every driver returns the same.
 """

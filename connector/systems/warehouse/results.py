@@ -93,11 +93,12 @@ class Results:
     def _explained(self, reading: Reading, attempt: Callable[[], T]) -> T:
         try:
             return attempt()
-        except (*self._errors(), SourceError) as error:
-            failure = reading.explained(error)
-            if failure is error:
-                raise
-            raise failure from error
+        except SourceError as error:
+            if reading.cancelled:
+                raise reading.explained(error) from error
+            raise
+        except self._errors() as error:
+            raise reading.explained(error) from error
 
 
 def _first(begin: Begin, reading: Reading, open_result: ExitStack) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:

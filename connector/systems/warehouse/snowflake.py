@@ -250,7 +250,7 @@ def _private_key(pem: bytes, passphrase: SecretStr | None) -> bytes:
         raise SourceError(
             "the private key cannot be read" + ("" if secret is None else ": is the passphrase right?"),
             slug="source-settings",
-            hint="it is a PEM file that starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----",
+            hint="it is PEM text that starts with -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY",
         ) from None
     pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return bytes(key.private_bytes(serialization.Encoding.DER, pkcs8, plain))

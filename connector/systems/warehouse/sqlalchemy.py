@@ -118,7 +118,9 @@ class SqlAlchemy:
     def check(self) -> None:
         """Nothing, after logging in and asking for one row."""
         with self._connection() as con:
-            con.exec_driver_sql("select 1 from dual" if self._engine.dialect.name == "oracle" else "select 1").fetchall()
+            con.exec_driver_sql(
+                "select 1 from dual" if self._engine.dialect.name == "oracle" else "select 1"
+            ).fetchall()
 
     def columns(self, query: Query) -> pa.Schema:
         """The result's columns and types as the driver names them; for one that does not, by the first rows."""
@@ -127,9 +129,7 @@ class SqlAlchemy:
     @contextmanager
     def read(self, query: Query) -> Iterator[pa.RecordBatchReader]:
         """The result, streamed. Raises SourceError: at once for wrong SQL, at the end for what broke in between."""
-        with self._results.read(
-            lambda reading: self._begin(query, reading), self._broke_off, self._limit_s
-        ) as reader:
+        with self._results.read(lambda reading: self._begin(query, reading), self._broke_off, self._limit_s) as reader:
             yield reader
 
     def cancel(self) -> None:
@@ -185,12 +185,20 @@ class SqlAlchemy:
         try:
             yield _Running(self._engine.dialect.name, result, tuple(result.cursor.description))
         finally:
-            if result.cursor is not None:  # it is not at its end, and closing it some drivers would fetch all the rest
-                stop()
-                with suppress(*self._errors()):
-                    result.cursor.close()
+            self._finish(con, result, stop)
+
+    def _finish(self, con: Any, result: Any, stop: Callable[[], None]) -> None:
+        """Nothing, after closing a result, wherever it is."""
+        cursor = result.cursor
+        if cursor is not None:
+            if con.invalidated:
+                _abandon(cursor)
+            else:
+                stop()  # closing a result that is not at its end, some drivers fetch all the rest first
             with suppress(*self._errors()):
-                result.close()
+                cursor.close()
+        with suppress(*self._errors()):
+            result.close()
 
     def _stopper(self, con: Any) -> Callable[[], None]:
         dialect = DIALECTS.get(self._engine.dialect.name, Dialect())
@@ -259,7 +267,9 @@ class SqlAlchemy:
         sqlalchemy = _sqlalchemy()
         try:
             url = self._url(sqlalchemy)
-            return sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool, connect_args=self._connect_args(url))
+            return sqlalchemy.create_engine(
+                url, poolclass=sqlalchemy.pool.NullPool, connect_args=self._connect_args(url)
+            )
         except sqlalchemy.exc.NoSuchModuleError as error:
             name = str(error).rpartition(":")[2]
             raise SourceError(
@@ -277,7 +287,7 @@ class SqlAlchemy:
             raise SourceError(
                 "the url of the source cannot be read",
                 slug="source-settings",
-                hint="dialect+driver://user@host:port/database; write a password with special characters as `password:`",
+                hint="dialect+driver://user@host/database; write a password with special characters as `password:`",
             ) from None
 
     def _url(self, sqlalchemy: Any) -> Any:
@@ -317,6 +327,13 @@ class _Running:
     dialect: str
     result: Any
     description: tuple[Any, ...]
+
+
+def _abandon(cursor: Any) -> None:
+    """Nothing, after telling PyMySQL that there is no more to read: it would try to, from a connection that is gone."""
+    rest: Any = getattr(cursor, "_result", None)
+    if getattr(rest, "unbuffered_active", False):
+        rest.unbuffered_active = False
 
 
 def _sqlalchemy() -> Any:

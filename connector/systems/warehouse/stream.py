@@ -108,9 +108,11 @@ class Reading:
             for batch in batches:
                 self.go_on()
                 yield batch
-        except (*self._errors, SourceError) as error:
+        except SourceError as error:
             if error is self._failure:
                 raise
+            raise self._failed(self.explained(error)) from error.__cause__
+        except self._errors as error:
             raise self._failed(self.explained(error)) from error
 
     def _failed(self, failure: SourceError) -> SourceError:

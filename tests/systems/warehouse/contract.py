@@ -210,9 +210,9 @@ class SourceContract:
 class RemoteContract(SourceContract):
     """What a warehouse promises that is reached over a network, besides.
 
-    The subclass gives these fixtures, too: `wire`, a `tests.systems.warehouse.wire.Wire` to the server; `source_behind`,
-    a source that goes through the wire and waits for nothing between attempts; `stranger`, a source with a wrong
-    password; `hasty`, a source whose queries may take a second. `secret` is part of every password.
+    The subclass gives these fixtures, too: `wire`, a `Wire` to the server; `source_behind`, a source that goes through
+    the wire and waits for nothing between attempts; `stranger`, a source with a wrong password; `hasty`, a source whose
+    queries may take a second. `secret` is part of every password.
     """
 
     secret: ClassVar[str]
@@ -264,12 +264,15 @@ class RemoteContract(SourceContract):
         arrived: list[int] = []
         query = Query(self.series.format(rows=1_000_000), batch_rows=10_000)
         with pytest.raises(SourceError) as caught, source_behind.read(query) as reader:
-            for batch in reader:
-                arrived.append(batch.num_rows)
-                wire.close()
+            arrived.extend(_cut_after(wire, batch) for batch in reader)
 
         assert 0 < sum(arrived) < 1_000_000
         assert caught.value.problem.slug == "source-lost"
+
+
+def _cut_after(wire: Wire, batch: pa.RecordBatch) -> int:
+    wire.close()
+    return int(batch.num_rows)
 
 
 def everything_about(error: BaseException) -> str:

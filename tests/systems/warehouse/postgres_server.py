@@ -44,7 +44,7 @@ class Server:
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a query, as the superuser."""
         with psycopg.connect(self.url()) as con:
-            return con.execute(sql).fetchall()
+            return list(con.execute(sql).fetchall())
 
 
 def programs() -> Path | None:
@@ -65,7 +65,18 @@ def running_postgres() -> Iterator[Server]:
     if as_user:
         os.chown(folder, as_user["user"], as_user["group"])
     data, port = folder / "data", free_port()
-    initdb = [bin_ / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--no-sync", "-E", "UTF8"]
+    initdb: list[str | Path] = [
+        bin_ / "initdb",
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "-A",
+        "scram-sha-256",
+        "--no-sync",
+        "-E",
+        "UTF8",
+    ]
     (folder / "password").write_text("unused")
     with (folder / "log").open("wb") as log:
         subprocess.run(
@@ -75,8 +86,8 @@ def running_postgres() -> Iterator[Server]:
             "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256"
         )
         options = [part for setting in (*SETTINGS, f"unix_socket_directories={folder}") for part in ("-c", setting)]
-        line = [bin_ / "postgres", "-D", data, "-p", str(port), *options]
-        process = subprocess.Popen(line, cwd="/", stdout=log, stderr=log, **as_user)
+        line: list[str | Path] = [bin_ / "postgres", "-D", data, "-p", str(port), *options]
+        process: subprocess.Popen[Any] = subprocess.Popen(line, cwd="/", stdout=log, stderr=log, **as_user)
         try:
             server = Server(port)
             _wait_for(server, process)
@@ -98,7 +109,7 @@ def _unprivileged() -> dict[str, Any]:
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def _wait_for(server: Server, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(server: Server, process: subprocess.Popen[Any]) -> None:
     deadline = monotonic() + 30
     while True:
         try:

@@ -241,8 +241,9 @@ class SnowflakeServer:
 
     def _ended(self, session: Session) -> JSONResponse:
         if session.ended_by == "limit":
-            said = f"Statement reached its statement or warehouse timeout of {session.parameters['STATEMENT_TIMEOUT_IN_SECONDS']}"
-            return _failure("000630", f"{said} second(s) and was canceled.", "57014")
+            limit = session.parameters["STATEMENT_TIMEOUT_IN_SECONDS"]
+            said = f"Statement reached its statement or warehouse timeout of {limit} second(s) and was canceled."
+            return _failure("000630", said, "57014")
         return _failure("000604", "SQL execution canceled", "57014")
 
 
@@ -269,7 +270,7 @@ def _part(table: pa.Table, rowtype: list[Any], start: int) -> bytes:
     columns = [_column(column.combine_chunks()) for column in rows.columns]
     schema = pa.schema([field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)])
     fields = [new.with_type(column.type) for new, column in zip(to_sf_schema(schema, rowtype), columns, strict=True)]
-    return to_ipc(pa.Table.from_arrays(columns, schema=pa.schema(fields))).to_pybytes()
+    return bytes(to_ipc(pa.Table.from_arrays(columns, schema=pa.schema(fields))))
 
 
 def _column(column: pa.Array) -> pa.Array:

@@ -65,8 +65,9 @@ class TestSnowflake(RemoteContract):
     secret = "geheim"
     series = "select n, n || ' ' || repeat(md5(n::varchar), 5) as text from numbers where n < {rows}"
     one_row = """
-        select 'Grüße, 世界 🌍' as text, null as nothing, 7 as small, 1.5::float as float, 12.30::number(9, 2) as amount,
-            9007199254740993 as exact, true as flag, '2026-02-28'::date as day, null::timestamp_tz as never,
+        select 'Grüße, 世界 🌍' as text, null as nothing, 7 as small, 1.5::float as float,
+            12.30::number(9, 2) as amount, 9007199254740993 as exact, true as flag,
+            '2026-02-28'::date as day, null::timestamp_tz as never,
             '2026-02-28 12:30:00.123456'::timestamp_ntz as naive, '1600-01-01 00:00:00.5'::timestamp_ntz as old,
             '2026-02-28 12:30:00 +02:00'::timestamp_tz as zoned, parse_json('["a", null]') as list,
             object_construct('k', 1) as object, to_binary('78', 'hex') as bytes, '12:30:00'::time as clock,
@@ -231,12 +232,12 @@ def pem(key: rsa.RSAPrivateKey, passphrase: str | None = None) -> str:
     if passphrase is not None:
         algorithm = serialization.BestAvailableEncryption(passphrase.encode())
     pkcs8 = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, pkcs8, algorithm).decode()
+    return str(key.private_bytes(serialization.Encoding.PEM, pkcs8, algorithm).decode())
 
 
 def public(key: rsa.RSAPrivateKey) -> bytes:
     info = serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(serialization.Encoding.PEM, info)
+    return bytes(key.public_key().public_bytes(serialization.Encoding.PEM, info))
 
 
 @pytest.mark.parametrize("passphrase", [None, "pass-geheim"])
@@ -328,7 +329,7 @@ def test_wrong_sql_says_what_and_where(source: Snowflake, sql: str, slug: str, a
 
 
 def test_a_value_that_cannot_be_cast_is_named(source: Snowflake) -> None:
-    with pytest.raises(SourceError, match="the warehouse broke off: .*'acct-0'") as caught:
+    with pytest.raises(SourceError, match=r"the warehouse broke off: .*'acct-0'") as caught:
         read(source, "select account_id::int as n from accounts")
 
     assert caught.value.problem.slug == "source-read"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import sqlite3
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -22,6 +21,8 @@ from connector.systems.warehouse.timeouts import Timeouts
 from tests.systems.warehouse.contract import SourceContract, everything_about, read
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from connector.errors import Problem
 
 SERIES = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n + 1 < {rows}) "
@@ -269,7 +270,11 @@ class DriverError(Exception):
         (("42S02", "Invalid object name 'dbo.acounts'."), "source-unreachable", "source-table-missing"),
         ((1142, "SELECT command denied to user 'u'@'h' for table 't'"), "source-unreachable", "source-denied"),
         (("The SELECT permission was denied on the object 't'",), "source-unreachable", "source-denied"),
-        ((1969, "Query execution was interrupted (max_statement_time exceeded)"), "source-unreachable", "source-timeout"),
+        (
+            (1969, "Query execution was interrupted (max_statement_time exceeded)"),
+            "source-unreachable",
+            "source-timeout",
+        ),
         ((), "source-unreachable", "source-query"),
     ],
 )
