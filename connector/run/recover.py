@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from connector.errors import Problem
+from connector.errors import Problem, StateError
 from connector.failpoints import reach
 from connector.plan.settle import nothing, settle, summary
+from connector.project.settings import EventSync
 from connector.state.runs import Finish
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from connector.project.definition import Sync
     from connector.state.history import History
     from connector.state.snapshot import Snapshot
 
@@ -19,6 +21,25 @@ if TYPE_CHECKING:
 def rows_path(state_dir: Path, run_id: str) -> Path:
     """Where the row outcomes of a run are kept."""
     return state_dir / "rows" / f"{run_id}.parquet"
+
+
+def refuse_lost_ledger(sync: Sync, snapshot: Snapshot, history: History) -> None:
+    """Nothing, unless the sync's file is new although events of the sync were accepted before. Raises StateError.
+
+    Every event of the model would go out a second time.
+    """
+    known = snapshot.info("last_settled") is not None or snapshot.info("reset") is not None
+    if known or not isinstance(sync.settings, EventSync):
+        return
+    accepted = sum(sum(run.outcomes["succeeded"].values()) for run in history.runs.list(sync.name) if run.outcomes)
+    if accepted:
+        raise StateError(
+            f"{snapshot.path} is gone: which events of '{sync.name}' were sent is not known any more; the run history "
+            f"counts {accepted:,}",
+            slug="state-lost",
+            hint=f"restore the file from a backup; or take the present result as sent: connector reset {sync.name} "
+            f"--baseline; or send everything again: connector reset {sync.name}",
+        )
 
 
 def recover(snapshot: Snapshot, sync: str, history: History, state_dir: Path, now_ms: int) -> None:

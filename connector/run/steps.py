@@ -14,7 +14,7 @@ from connector.plan.settle import discard, settle, summary
 from connector.run.ending import Ending, RunResult
 from connector.run.fitting import fitted, refuse_wrong_options
 from connector.run.identities import check_identities
-from connector.run.recover import recover, rows_path
+from connector.run.recover import recover, refuse_lost_ledger, rows_path
 from connector.run.sending import send_plan
 from connector.run.timings import Timings
 from connector.state.runs import NewRun, new_run_id
@@ -36,6 +36,7 @@ def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
     """
     with open_snapshot(means.state_dir, sync.name) as snapshot:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
+        refuse_lost_ledger(sync, snapshot, means.history)
         refuse_wrong_options(sync, options, snapshot)
         with fitted(sync, options, means) as it:
             run_id = new_run_id(means.clock, means.random)

@@ -179,7 +179,9 @@ def state_errors(path: Path, sync: str) -> Iterator[None]:
     """Nothing; inside it, what DuckDB and the disk say about this file is raised as BusyError or StateError."""
     try:
         yield
-    except (*_BROKEN, OSError) as error:
+    except (duckdb.Error, OSError) as error:
+        if isinstance(error, duckdb.Error) and not _is_broken(error):
+            raise
         raise _state_error(error, path, sync) from error
 
 
@@ -232,6 +234,18 @@ def _upgrade(snapshot: Snapshot) -> None:
         snapshot.keep("version", STATE_VERSION)
 
 
+def _is_broken(error: duckdb.Error) -> bool:
+    """True when it is the file that is wrong, and not what was asked of it."""
+    return isinstance(error, _BROKEN) or _is_damaged(str(error))
+
+
+def _is_damaged(text: str) -> bool:
+    return (
+        re.search(r"not a valid DuckDB database|corrupt|checksum|not read enough bytes", text, re.IGNORECASE)
+        is not None
+    )
+
+
 def _is_busy(error: Exception) -> bool:
     text = str(error).lower()
     return isinstance(error, duckdb.ResourceInUseException) or ("lock" in text and "conflicting" in text)
@@ -249,7 +263,7 @@ def _state_error(error: Exception, path: Path, sync: str) -> BusyError | StateEr
             slug="sync-busy",
             hint="wait for it to end (--wait does that), or stop that process",
         )
-    if "not a valid DuckDB database" in text or "corrupt" in text.lower() or "checksum" in text.lower():
+    if _is_damaged(text):
         return StateError(
             f"the state of sync '{sync}' cannot be read: {path} is damaged",
             slug="state-damaged",

@@ -276,7 +276,7 @@ def until_requests(place: Scene, count: int) -> None:
 
 def test_a_second_run_says_who_goes_on_and_a_waiting_one_takes_over(real: Scene) -> None:
     write_syncs(real)
-    real.sandbox.add_faults({"latency_ms": 200})
+    real.sandbox.add_faults({"latency_ms": 100})
     real.point_at(concurrency=1)
     other = real.start("run", EVENTS, "--json")
     until_requests(real, 1)
@@ -299,6 +299,7 @@ def test_a_second_run_says_who_goes_on_and_a_waiting_one_takes_over(real: Scene)
 def test_a_second_run_in_the_same_process_is_refused_as_well(real: Scene) -> None:
     write_syncs(real)
     real.sandbox.add_faults({"latency_ms": 100})
+    real.point_at(concurrency=1)
     results = []
     first = threading.Thread(target=lambda: results.append(real.run(EVENTS)))
     first.start()
@@ -317,7 +318,8 @@ def test_a_look_at_the_state_does_not_let_another_process_in(real: Scene) -> Non
     write_syncs(real)
     real.run(EVENTS)
     real.events(ROWS * 2)
-    real.sandbox.add_faults({"latency_ms": 50})
+    real.sandbox.add_faults({"latency_ms": 200})
+    real.point_at(concurrency=1)
     first = threading.Thread(target=lambda: real.run(EVENTS))
     first.start()
     until_requests(real, ROWS // 100 + 1)

@@ -98,9 +98,9 @@ class SnowflakeServer:
             "schema": "marts",
         }
 
-    def run(self, *statements: str) -> None:
+    def run(self, *statements: str, schema: str = "marts") -> None:
         """Nothing, after running these statements as nobody in particular."""
-        con = self.engine.connect("warehouse", "marts")
+        con = self.engine.connect("warehouse", schema)
         for statement in statements:
             con.cursor().execute(statement)
         con.close()

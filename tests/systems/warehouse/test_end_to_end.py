@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from connector import Project
-    from connector.run.means import RunResult
+    from connector.run.ending import RunResult
 
 pytestmark = pytest.mark.filterwarnings("ignore:Arrow output on a DB-API result")
 
@@ -81,6 +82,9 @@ def postgres_warehouse(_: Path, request: pytest.FixtureRequest) -> Warehouse:
     server.run(
         "drop schema if exists e2e cascade",
         "create schema e2e",
+        "drop role if exists runner",
+        "create role runner login password 'geheim'",
+        "alter role runner set search_path = e2e",
         f"""create table e2e.accounts as select 'acct-' || i as account_id, i * 1.5 as health, i * 10 as arr,
         case when i % 7 > 0 then 'plan-' || (i % 3) end as plan, array['a', 'b'] as labels,
         timestamptz '2026-01-01 00:00:00+00' + i * interval '1 hour' as renews_at
@@ -88,11 +92,10 @@ def postgres_warehouse(_: Path, request: pytest.FixtureRequest) -> Warehouse:
         f"""create table e2e.events as select i as event_id, 'user-' || (i % 10) as user_id, 'acct-1' as account_id,
         'pro' as plan, timestamp '2026-01-01' + i * interval '1 s' as occurred_at
         from generate_series(0, {COUNT - 1}) i""",
-        "grant usage on schema e2e to reader",
-        "grant select on all tables in schema e2e to reader",
-        "alter role reader set search_path = e2e",
+        "grant usage on schema e2e to runner",
+        "grant select on all tables in schema e2e to runner",
     )
-    settings = {"type": "postgres", "url": server.url("reader"), "password": "r3ader:/%@!"}
+    settings = {"type": "postgres", "url": server.url("runner", "geheim")}
     return Warehouse(settings, lambda statement: server.run("set search_path = e2e; " + statement))
 
 
@@ -101,12 +104,13 @@ def snowflake_warehouse(_: Path, request: pytest.FixtureRequest) -> Warehouse:
     server.run(
         f"""create or replace table accounts as select 'acct-' || n as account_id, n * 1.5 as health, n * 10 as arr,
         case when n % 7 > 0 then 'plan-' || (n % 3) end as plan, parse_json('["a","b"]') as labels,
-        dateadd(hour, n, '2026-01-01 00:00:00'::timestamp_ntz) as renews_at from numbers where n < {COUNT}""",
+        dateadd(hour, n, '2026-01-01 00:00:00'::timestamp_ntz) as renews_at from marts.numbers where n < {COUNT}""",
         f"""create or replace table events as select n as event_id, 'user-' || (n % 10) as user_id,
         'acct-1' as account_id, 'pro' as plan, dateadd(second, n, '2026-01-01 00:00:00'::timestamp_ntz) as occurred_at
-        from numbers where n < {COUNT}""",
+        from marts.numbers where n < {COUNT}""",
+        schema="e2e",
     )
-    return Warehouse(server.settings, server.run)
+    return Warehouse({**server.settings, "schema": "e2e"}, partial(server.run, schema="e2e"))
 
 
 def sqlite_warehouse(root: Path, _: pytest.FixtureRequest) -> Warehouse:

@@ -94,6 +94,7 @@ class TestMariaDb(RemoteContract):
         from seq_1_to_500000"""
     endless = "select count(*) as n from seq_1_to_2000000 a, seq_1_to_2000000 b where md5(a.seq + b.seq) = 'x'"
     missing_table = "select * from acounts"
+    large = (1_000_000, 100)
 
     @pytest.fixture
     def source(self, server: Server) -> SqlAlchemy:

@@ -153,6 +153,7 @@ class TestPsycopg(PostgresContract):
     """Rows through psycopg, where ADBC is not installed."""
 
     adbc = False
+    large = (1_000_000, 100)
 
 
 # --- types -----------------------------------------------------------------------------------------------------------

@@ -157,6 +157,11 @@ def begin_endless(_: Reading) -> Iterator[tuple[pa.Schema, Iterable[pa.RecordBat
     yield SCHEMA, endless()
 
 
+@contextmanager
+def begin_slow(_: Reading) -> Iterator[tuple[pa.Schema, Iterable[pa.RecordBatch]]]:
+    yield SCHEMA, (time.sleep(0.5) or pa.record_batch([[n]], schema=SCHEMA) for n in range(9))
+
+
 def test_a_limit_ends_what_takes_longer() -> None:
     with pytest.raises(SourceError) as caught, results().read(begin_endless, lost, 0.2) as reader:
         reader.read_all()
@@ -167,8 +172,10 @@ def test_a_limit_ends_what_takes_longer() -> None:
 
 def test_a_cancel_after_the_limit_changes_nothing() -> None:
     several = results()
-    with pytest.raises(SourceError) as caught, several.read(begin_endless, lost, 0.05) as reader:
-        time.sleep(0.2)
-        _ = several.cancel(), reader.read_all()  # type: ignore[func-returns-value]
+    timer = threading.Timer(0.3, several.cancel)
+    timer.start()
+    with pytest.raises(SourceError) as caught, several.read(begin_slow, lost, 0.1) as reader:
+        reader.read_all()
+    timer.join()
 
     assert caught.value.problem.slug == "source-timeout"

@@ -75,6 +75,7 @@ class TestSqlite(SourceContract):
     )
     endless = SERIES.format(rows=2_000_000_000_000) + "select count(*) as n from numbers where n % 7 = 3"
     missing_table = "select * from acounts"
+    large = (1_000_000, 100)
 
     def opened_by(self, source: Source) -> str:
         """Python code that opens the same file."""
