@@ -8,6 +8,7 @@ PYENV_VERSION=3.11.7:3.12.1:3.13.0 python3 dev.py nox -s tests
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import zipfile
@@ -132,6 +133,33 @@ def lock(session: nox.Session) -> None:
     dev, run = "requirements/dev.lock", "requirements/run.lock"
     session.run(*line, "--group", "dev", "--output-file", dev, *session.posargs)
     session.run(*line, "--group", "build", "--constraints", dev, "--output-file", run, *session.posargs)
+
+
+@nox.session
+def snowflake(session: nox.Session) -> None:
+    """The Snowflake source with the newest driver below 5, which the lock may not have yet."""
+    _install_locked(session, "dev.lock")
+    # fakesnow cannot be imported beside the driver's version 5.
+    session.install("--upgrade", "fakesnow[server]", "snowflake-connector-python>=4.7,<5")
+    _test_warehouse(session, "snowflake", needs="snowflake_server")
+
+
+@nox.session
+def mysql(session: nox.Session) -> None:
+    """The SQLAlchemy source on a MariaDB that the tests start; needs `apt install mariadb-server`."""
+    places = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin"
+    if shutil.which("mariadbd", path=places) is None:
+        session.error("mariadbd is not installed: apt install mariadb-server")
+    _install_locked(session, "dev.lock")
+    session.install("pymysql")
+    _test_warehouse(session, "mysql", needs="mariadb_server")
+
+
+def _test_warehouse(session: nox.Session, name: str, *, needs: str) -> None:
+    """Nothing, after the tests of one warehouse; a missing package is an error here, and no reason to skip them."""
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    session.run("python", "-c", f"import tests.systems.warehouse.{needs}")
+    session.run("pytest", f"tests/systems/warehouse/test_{name}.py", *session.posargs)
 
 
 def _install_locked(session: nox.Session, name: str) -> None:

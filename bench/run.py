@@ -195,22 +195,20 @@ def median(results: list[Result], name: str) -> float | None:
 
 
 def table(loads: list[Workload], latency: float | None = None) -> list[str]:
-    """The results as a Markdown table. `ratio` is the time over the connector's: more than 1 is slower than it."""
-    lines = [
-        "| workload | latency | contender | seconds | times the connector's | calls | p99 of a call | peak memory |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    """The results as a Markdown table. "times ours" is the time over the connector's: more than 1 is slower."""
+    names = ("workload", "latency", "contender", "seconds", "times ours", "CPU seconds", "calls", "p99", "peak memory")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for load in loads:
         for (of, name), results in load.results.items():
             seconds = median(results, "seconds")
             if (latency is not None and of != latency) or seconds is None:
                 continue
             ours = median(load.results.get((of, OURS), []), "seconds") or seconds
-            p99, peak = median(results, "p99_ms"), median(results, "peak_mb") or 0
-            lines.append(
-                f"| {load.name} | {of:.0f} ms | {name} | {seconds:.2f} | {seconds / ours:.2f} | "
-                f"{median(results, 'calls') or 0:,.0f} | {'' if p99 is None else f'{p99:.1f} ms'} | {peak:,.0f} MB |"
-            )
+            p99, calls = median(results, "p99_ms"), median(results, "calls") or 0
+            cpu_s, peak = median(results, "cpu_s") or 0, median(results, "peak_mb") or 0
+            cells = [load.name, f"{of:.0f} ms", name, f"{seconds:.2f}", f"{seconds / ours:.2f}", f"{cpu_s:.2f}"]
+            cells += [f"{calls:,.0f}", "" if p99 is None else f"{p99:.1f} ms", f"{peak:,.0f} MB"]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

@@ -69,7 +69,9 @@ with load_project(root) as project:
     found = result.json()
     if found["status"] != "success":
         sys.exit(json.dumps(found))
-    seconds = time.perf_counter() - watch.began
+    seconds, cpu_s = time.perf_counter() - watch.began, time.process_time() - watch.cpu_began
     watch.calls_ms = [call.ms or 0.0 for call in project.history.calls.iterate(found["run_id"], bodies=False)]
 p99 = percentile(watch.calls_ms, 0.99) if watch.calls_ms else None
-watch.report(seconds=seconds, timings=result.run.timings, rows=found["rows"], requests=found["requests"], p99_ms=p99)
+watch.report(
+    seconds=seconds, cpu_s=cpu_s, timings=result.run.timings, rows=found["rows"], requests=found["requests"], p99_ms=p99
+)

@@ -40,7 +40,7 @@ def _forget(snapshot: Snapshot) -> None:
     for table in ("accepted", "undelivered", "deleted"):
         snapshot.connection.execute(f"DELETE FROM state.{table}")
     snapshot.keep("settled_once", None)
-    snapshot.keep("reset", True)  # noqa: FBT003 - the value, not a flag
+    snapshot.keep("reset", "the next run is a first run")
 
 
 def _take_as_sent(sync: Sync, means: Means, snapshot: Snapshot) -> None:

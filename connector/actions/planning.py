@@ -12,6 +12,7 @@ from connector.plan.guardrails import Held, check_guardrails
 from connector.plan.settle import settle
 from connector.plan.work import PlanWork
 from connector.run.fitting import fitted, refuse_wrong_options
+from connector.run.recover import refuse_lost_ledger
 from connector.state.snapshot import view_snapshot
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: 
         refuse_wrong_options(sync, options, snapshot)
         if snapshot.has_plan():
             _settle_the_copy(snapshot, means)
+        refuse_lost_ledger(sync, snapshot, means.history)
         with fitted(sync, options, means) as it:
             it.stage(snapshot, "plan")
             plan = it.compare(snapshot, "plan")

@@ -110,6 +110,8 @@ def summary(settlement: Settlement) -> dict[str, Any]:
 def _result(info: PlanInfo) -> str:
     """SQL that makes `result`: each row of the plan with its worst outcome over the routes its change needs.
 
+    `id` is NULL where it equals the key, as in the plan and in the snapshot.
+
     `touched`: on some route Pendo took the row, or may have.
 
     The ranges of one route do not overlap, so the one that starts last before a number is the only one it can be in.
@@ -143,7 +145,7 @@ def _result(info: PlanInfo) -> str:
     call = f"nullif({pick('call_id')}, 0)::BIGINT"
     return f"""
     CREATE TEMP TABLE result AS
-    SELECT p.n, p.key, coalesce(p.id, p.key) AS id, p.change, p.fp, p.problem, {worst} AS level,
+    SELECT p.n, p.key, p.id, p.change, p.fp, p.problem, {worst} AS level,
         coalesce(p.outcome, {_NAMED}[level]) AS outcome,
         coalesce(p.reason, {pick("reason")}) AS reason,
         CASE WHEN p.outcome IS NULL THEN {pick("cause")} WHEN p.problem IS NOT NULL THEN 'value' END AS cause,
@@ -177,7 +179,8 @@ def _write_rows(snapshot: Snapshot, path: Path) -> None:
     partial = path.with_suffix(".partial")
     snapshot.connection.execute(
         "COPY (SELECT n, key, id, change, outcome, reason, cause, call_id, attempts FROM result) "
-        f"TO {quoted_text(str(partial))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+        f"TO {quoted_text(str(partial))} "
+        "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000)"
     )
     partial.replace(path)
 
@@ -204,7 +207,7 @@ def _fold(info: PlanInfo, now_ms: int, *, stopped: bool) -> list[str]:
         at, by = f"make_timestamp_ms({now_ms})", quoted_text(info.run_id)
         statements += [
             f"DELETE FROM state.deleted WHERE key IN (SELECT key {deleted})",
-            f"INSERT INTO state.deleted SELECT key, id, {at}, {by} {deleted}",
+            f"INSERT INTO state.deleted SELECT key, coalesce(id, key), {at}, {by} {deleted}",
         ]
     return [*statements, *_undelivered(info)]
 

@@ -155,12 +155,9 @@ class DbtReader:
     def _key(self, node: Node) -> tuple[str, ...]:
         """The primary key: constraints, dbt's own answer, the key of an incremental model, tests of uniqueness."""
         config = node.get("config") or {}
-        named = (
-            _constrained(node),
-            tuple(node.get("primary_key") or ()),
-            _as_tuple(config.get("unique_key")),
-            self._tested(node),
-        )
+        # A snapshot has several rows with one unique_key: one for each time.
+        incremental = _as_tuple(config.get("unique_key")) if node["resource_type"] == "model" else ()
+        named = (_constrained(node), tuple(node.get("primary_key") or ()), incremental, self._tested(node))
         for key in named:
             if key and all(_COLUMN.fullmatch(column) for column in key):
                 return key

@@ -35,6 +35,8 @@ MEMORY_LIMIT = "512MB"
 SHRINK_BYTES = 32_000_000
 BUSY_LOOKS, BUSY_LOOK_S = 20, 0.02
 
+_DAMAGED = re.compile(r"not a valid DuckDB database|corrupt|checksum|not read enough bytes", re.IGNORECASE)
+_FULL = re.compile(r"could not write|no space left|file too large|failed to commit", re.IGNORECASE)
 _BROKEN = (
     duckdb.IOException,
     duckdb.SerializationException,
@@ -236,14 +238,11 @@ def _upgrade(snapshot: Snapshot) -> None:
 
 def _is_broken(error: duckdb.Error) -> bool:
     """True when it is the file that is wrong, and not what was asked of it."""
-    return isinstance(error, _BROKEN) or _is_damaged(str(error))
+    return isinstance(error, _BROKEN) or _is_damaged(str(error)) or _FULL.search(str(error)) is not None
 
 
 def _is_damaged(text: str) -> bool:
-    return (
-        re.search(r"not a valid DuckDB database|corrupt|checksum|not read enough bytes", text, re.IGNORECASE)
-        is not None
-    )
+    return _DAMAGED.search(text) is not None
 
 
 def _is_busy(error: Exception) -> bool:
@@ -269,6 +268,12 @@ def _state_error(error: Exception, path: Path, sync: str) -> BusyError | StateEr
             slug="state-damaged",
             hint=f"restore {path} from a backup, or move it away and take the present result as sent: "
             f"connector reset {sync} --baseline",
+        )
+    if _FULL.search(text):
+        return StateError(
+            f"the state of sync '{sync}' could not be written: {text}",
+            slug="state-disk-full",
+            hint="free some space (or raise the limit) and run again: what was acknowledged before is safe",
         )
     return StateError(
         f"the state of sync '{sync}' cannot be read or written: {text}",

@@ -18,17 +18,18 @@ from urllib.parse import urlsplit
 import duckdb
 from ruamel.yaml import YAML
 
-from connector import load_project
+from connector import Project, load_project
 from connector.plan import Counts
 from connector.ports import Change, Outcome
 from connector.sandbox import INTEGRATION_KEY, TRACK_EVENT_SECRET, Sandbox, running
+from connector.state.clock import SystemClock
 from connector.state.snapshot import view_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    from connector import Project
     from connector.ports import Clock
+    from connector.project.definition import Definition
     from connector.run.ending import RunResult
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,6 +88,7 @@ class Scene:
     url: str
     clock: Clock | None = None
     destination: dict[str, Any] = field(default_factory=dict)
+    _definition: Definition | None = None
     random: Random = field(default_factory=lambda: Random(7))  # noqa: S311 - the same waits in every test
 
     # --- what a user would write ---
@@ -125,13 +127,14 @@ class Scene:
         with closing(duckdb.connect(str(self.root / "warehouse.duckdb"), read_only=True)) as connection:
             return connection.execute(query).fetchall()
 
-    def accounts(self, count: int) -> None:
-        """Nothing, after giving the warehouse that many accounts, and Pendo the same ids without values."""
+    def accounts(self, count: int, *, known: bool = False) -> None:
+        """Nothing, after giving the warehouse that many accounts, and Pendo, unless it has them, their ids."""
         self.sql(
             f"""CREATE OR REPLACE TABLE accounts AS
             SELECT 'acct-' || i AS account_id, i * 1.5 AS health, 'plan-' || (i % 3) AS plan FROM range({count}) t(i)"""
         )
-        self.sandbox.add_objects("account", [f"acct-{at}" for at in range(count)])
+        if not known:
+            self.sandbox.add_objects("account", [f"acct-{at}" for at in range(count)])
 
     def events(self, count: int) -> None:
         """Nothing, after giving the warehouse that many events, numbered from 0."""
@@ -145,9 +148,12 @@ class Scene:
     # --- what a user would do ---
 
     @contextmanager
-    def project(self, **options: Any) -> Iterator[Project]:
-        """The project, loaded anew."""
-        with load_project(self.root, environ={}, clock=self.clock, random=self.random, **options) as project:
+    def project(self) -> Iterator[Project]:
+        """The project; its files are read again only after they were written."""
+        clock = self.clock or SystemClock()
+        if self._definition is None:
+            self._definition = load_project(self.root, environ={}).definition
+        with Project(self._definition, clock, self.random) as project:
             yield project
 
     def run(self, sync: str, **options: Any) -> RunResult:
@@ -225,8 +231,8 @@ class Scene:
         with self.project() as project:
             return {row.key: row.outcome for row in project.undelivered(sync)}
 
-    @staticmethod
-    def _yaml(path: Path, document: Mapping[str, Any]) -> None:
+    def _yaml(self, path: Path, document: Mapping[str, Any]) -> None:
+        self._definition = None
         path.parent.mkdir(exist_ok=True)
         with path.open("w", encoding="utf-8") as file:
             YAML(typ="safe").dump(dict(document), file)
@@ -268,8 +274,3 @@ def outcomes(result: RunResult) -> dict[str, int]:
 def left_over(result: RunResult) -> dict[str, int]:
     """The rows of a run that did not arrive, by outcome."""
     return {name: count for name, count in outcomes(result).items() if name != "succeeded"}
-
-
-def keys(rows: Sequence[tuple[Any, ...]]) -> set[str]:
-    """The first column as texts."""
-    return {str(row[0]) for row in rows}

@@ -31,7 +31,7 @@ UNDELIVERED = {"reset_before", "blackhole_before"}
 
 RESET = struct.pack("ii", 1, 0)
 LATENCY_S, REFUSAL_S, PATIENCE_S = 0.03, 0.04, 30.0
-RATE_BYTES_S = 200_000
+PIECE_BYTES, PIECE_S = 50, 0.01
 
 Script = Callable[[int, str], str | None]
 """The fault of a request, by its number (from 1) and its path."""
@@ -77,7 +77,7 @@ class Proxy:
     met: Counter[str] = field(default_factory=Counter)
     swallowed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _server: asyncio.Server | None = None
-    _background: set[asyncio.Task[None]] = field(default_factory=set)
+    _background: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -89,12 +89,17 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def close(self) -> None:
+        """Nothing; no more connections are taken."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
     async def refuse(self, seconds: float) -> None:
         """Nothing; for that time nobody can connect. Connections that are open go on."""
         if self._server is None:
             return
-        self._server.close()
-        self._server = None
+        self.close()
         await asyncio.sleep(seconds)
         await self.listen()
 
@@ -115,32 +120,28 @@ class Proxy:
             self.met[fault] += 1
         if fault in UNDELIVERED:
             self.swallowed[method.decode(), path.decode(), request.partition(b"\r\n\r\n")[2].decode()] += 1
+            reply = b""
         else:
             reply = await self._forward(request, LATENCY_S if fault == "slow" else 0.0)
         match fault:
             case "reset_before" | "reset_after":
                 _reset(writer)
-                return False
             case "blackhole_before" | "blackhole_after":
                 await asyncio.wait_for(reader.read(), PATIENCE_S)  # until the client has had enough
-                return False
             case "truncate":
-                writer.write(reply[: len(reply) // 2])
-                await writer.drain()
-                return False
+                await _send(writer, reply[: len(reply) // 2])
+            case "refuse":
+                await _send(writer, reply)
+                self._background = asyncio.create_task(self.refuse(REFUSAL_S))
             case "rate":
-                for start in range(0, len(reply), RATE_BYTES_S // 100):
-                    writer.write(reply[start : start + RATE_BYTES_S // 100])
-                    await asyncio.sleep(0.01)
+                for start in range(0, len(reply), PIECE_BYTES):
+                    await _send(writer, reply[start : start + PIECE_BYTES])
+                    await asyncio.sleep(PIECE_S)
                 return True
-        writer.write(reply)
-        await writer.drain()
-        if fault == "refuse":
-            task = asyncio.create_task(self.refuse(REFUSAL_S))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
-            return False
-        return True
+            case _:
+                await _send(writer, reply)
+                return True
+        return False
 
     async def _forward(self, request: bytes, latency_s: float) -> bytes:
         await asyncio.sleep(latency_s)
@@ -161,6 +162,12 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
         if line.startswith(b"content-length:"):
             length = int(line.partition(b":")[2])
     return head + await reader.readexactly(length)
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Nothing, when the data is on its way."""
+    writer.write(data)
+    await writer.drain()
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
@@ -188,8 +195,7 @@ def proxied(upstream: int) -> Iterator[Proxy]:
         await proxy.listen()
         ready.set()
         await done.wait()
-        if proxy._server is not None:
-            proxy._server.close()
+        proxy.close()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

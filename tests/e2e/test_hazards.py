@@ -75,9 +75,7 @@ def test_a_value_that_goes_back_after_one_of_two_groups_was_written_is_sent_agai
     if cut == "cancelled":
         proxy.script = always("blackhole_before", path=AGENT)
         written = len(quick.sandbox.requests)
-        half = stop_at(
-            quick, sync, lambda: any(CUSTOM in entry.path for entry in quick.sandbox.requests[written:])
-        )
+        half = stop_at(quick, sync, lambda: any(CUSTOM in entry.path for entry in quick.sandbox.requests[written:]))
         proxy.script = None
     else:
         quick.sandbox.add_faults({"path": f"*{AGENT}", "status": 400})

@@ -256,6 +256,13 @@ def test_the_source_is_the_one_of_dbts_kind(tmp_path: Path, adapter: str, model:
             "materialize it",
         ),
         (manifest(node(primary_key=None)), "{ dbt: dim_accounts }", "dbt-no-key", "unique", "primary_key: ... }"),
+        (
+            manifest(node(primary_key=None, resource_type="snapshot", config={"unique_key": "a"})),
+            "{ dbt: dim_accounts }",
+            "dbt-no-key",
+            "unique",
+            None,
+        ),
     ],
 )
 def test_a_model_that_cannot_be_had_says_why(

@@ -14,15 +14,17 @@ def driver(module: str, *, extra: str | None, package: str) -> Any:
 
     `extra` is the connector's own extra that holds the package, None where any driver may be meant.
     """
+    install = f"pip install 'pendo-connector[{extra}]'" if extra is not None else f"pip install {package}"
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if not _is_part_of(error.name, module):
             raise
-        install = f"pip install 'pendo-connector[{extra}]'" if extra is not None else f"pip install {package}"
-        raise SourceError(
-            f"the Python package {package} is not installed", slug="source-driver-missing", hint=install
-        ) from None
+        message = f"the Python package {package} is not installed"
+        raise SourceError(message, slug="source-driver-missing", hint=install) from None
+    except ImportError as error:  # it is there, and what it is built on is not: libpq, for one
+        message = f"the Python package {package} cannot be used: {str(error).splitlines()[0]}"
+        raise SourceError(message, slug="source-driver-missing", hint=install) from error
 
 
 def is_installed(module: str) -> bool:

@@ -12,7 +12,7 @@ from threading import Lock, Timer
 from typing import TYPE_CHECKING, TypeVar
 
 from connector.errors import SourceError
-from connector.systems.warehouse.stream import Reading, timed_out
+from connector.systems.warehouse.stream import Reading, stopped, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 # Seconds before the second and the third attempt: time for a proxy or a replica to take over.
 PAUSES = (1.0, 4.0)
+ASK_AGAIN_S = 0.5
 # What may be different a moment later; everything else is an answer.
 PASSING = frozenset({"source-unreachable", "source-lost"})
 
@@ -52,7 +53,7 @@ class Results:
 
         Raises SourceError: at once for what `begin` or the first batch says, at the end for what broke in between.
         """
-        with self._registered(translate) as reading, ExitStack() as open_result, _limited(reading, limit_s):
+        with self._registered(translate) as reading, ExitStack() as open_result, self._limited(reading, limit_s):
             schema, batches = self._retried(reading, lambda: _first(begin, reading, open_result))
             with reading.reader(schema, batches) as guarded:
                 yield guarded
@@ -67,7 +68,18 @@ class Results:
         with self._lock:
             readings = tuple(self._readings)
         for reading in readings:
-            reading.cancel()
+            self._end(reading, stopped)
+
+    def _end(self, reading: Reading, end: Callable[[], SourceError]) -> None:
+        """Nothing, after asking for the end, and again until it came.
+
+        Whoever asks a session that is just about to start its query stops nothing.
+        """
+        reading.cancel(end)
+        if reading in self._readings:
+            again = Timer(ASK_AGAIN_S, self._end, (reading, end))
+            again.daemon = True
+            again.start()
 
     @contextmanager
     def _registered(self, translate: Callable[[Exception], SourceError]) -> Iterator[Reading]:
@@ -79,6 +91,19 @@ class Results:
         finally:
             with self._lock:
                 self._readings.discard(reading)
+
+    @contextmanager
+    def _limited(self, reading: Reading, limit_s: float | None) -> Iterator[None]:
+        if limit_s is None:
+            yield
+            return
+        timer = Timer(limit_s, self._end, (reading, lambda: timed_out(limit_s)))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _retried(self, reading: Reading, attempt: Callable[[], T]) -> T:
         for pause in self._pauses:
@@ -110,17 +135,3 @@ def _first(begin: Begin, reading: Reading, open_result: ExitStack) -> tuple[pa.S
         reading.go_on()
         open_result.push(attempt.pop_all())
     return schema, chain(() if first is None else (first,), rest)
-
-
-@contextmanager
-def _limited(reading: Reading, limit_s: float | None) -> Iterator[None]:
-    if limit_s is None:
-        yield
-        return
-    timer = Timer(limit_s, lambda: reading.cancel(lambda: timed_out(limit_s)))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

@@ -69,6 +69,15 @@ def test_an_installed_driver_is_imported() -> None:
     assert is_installed("sqlite3.dbapi2")
 
 
+def test_a_driver_that_cannot_be_used_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_driver.py").write_text("raise ImportError('no library found')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SourceError, match="the Python package broken cannot be used: no library found") as caught:
+        driver("broken_driver", extra=None, package="broken")
+
+    assert caught.value.problem.slug == "source-driver-missing"
+
+
 def test_what_a_driver_itself_lacks_is_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_a_driver.py").write_text("import what_it_needs\n")
     monkeypatch.syspath_prepend(str(tmp_path))

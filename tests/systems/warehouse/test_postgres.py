@@ -4,6 +4,7 @@ import json
 import math
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -17,9 +18,10 @@ from pydantic import SecretStr, ValidationError
 from connector.errors import SourceError
 from connector.ports import Query, Source
 from connector.systems import SOURCES
+from connector.systems.warehouse import postgres_errors as errors
 from connector.systems.warehouse.driver import is_installed
 from connector.systems.warehouse.postgres import ADBC, Postgres, Settings, application_name
-from connector.systems.warehouse.postgres_types import ELEMENTS, SCALARS
+from connector.systems.warehouse.postgres_types import ELEMENTS, SCALARS, Column, type_of
 from tests.systems.warehouse.contract import RemoteContract, everything_about, read
 from tests.systems.warehouse.wire import Wire, wire_to
 
@@ -403,3 +405,79 @@ def test_a_backend_that_is_ended_is_a_lost_connection(postgres_server: Server) -
 
     assert caught.value.problem.slug == "source-lost"
     assert psycopg.errors.AdminShutdown("x").sqlstate == "57P01"
+
+
+class DriverError(Exception):
+    """An error as a driver raises it: ADBC's later ones have no SQLSTATE of their own."""
+
+    def __init__(self, said: str, sqlstate: str | None = None) -> None:
+        super().__init__(said)
+        if sqlstate is not None:
+            self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("error", "slug", "message"),
+    [
+        (DriverError("canceling statement due to statement timeout", "57014"), "source-timeout", "longer than 7 s"),
+        (
+            DriverError("[libpq] ERROR:  canceling statement due to statement timeout"),
+            "source-timeout",
+            "longer than 7 s",
+        ),
+        (
+            DriverError("IO: [libpq] PQgetCopyData() failed: server closed the connection"),
+            "source-lost",
+            "server closed",
+        ),
+        (DriverError("terminating connection", "57P01"), "source-lost", "was lost: terminating connection"),
+        (DriverError("ERROR:  permission denied for table t. SQLSTATE: 42501"), "source-denied", "permission denied"),
+        (DriverError("canceling statement due to conflict with recovery", "40001"), "source-read", "conflict with rec"),
+        (DriverError("[libpq] Execution error: ERROR:  division by zero\n\nQuery was: x"), "source-read", "by zero"),
+        (DriverError("could not connect to geheim"), "source-read", "could not connect to ***"),
+    ],
+)
+def test_what_ends_a_result_means(error: DriverError, slug: str, message: str) -> None:
+    problem = errors.broke_off(error, 7, ("geheim",)).problem
+
+    assert problem.slug == slug
+    assert message in problem.message
+    assert "Query was" not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("error", "slug"),
+    [
+        (DriverError("sorry, too many clients already", "53300"), "source-lost"),
+        (DriverError("connection failure", "08006"), "source-lost"),
+        (DriverError("no such function", "42883"), "source-query"),
+        (DriverError("cannot do that", "0A000"), "source-query"),
+    ],
+)
+def test_what_refuses_a_query_means(error: DriverError, slug: str) -> None:
+    assert errors.refused_sql(error, Query("select 1"), 0, ()).problem.slug == slug
+
+
+def test_a_place_outside_of_the_sql_is_no_place(postgres_server: Server) -> None:
+    with psycopg.connect(postgres_server.url()) as con, pytest.raises(psycopg.Error) as caught:
+        con.execute("select 1, nope")
+
+    assert errors.refused_sql(caught.value, Query("x"), 0, ()).problem.at is None
+    assert errors.refused_sql(caught.value, Query("x"), 10, ()).problem.at == "query:1:1"
+
+
+def test_the_registry_opens_it(postgres_server: Server) -> None:
+    system = SOURCES["postgres"]
+    source = system.open(system.settings().model_validate({"type": "postgres", "url": postgres_server.url()}), Path())
+    source.check()
+    source.cancel()
+    source.close()
+
+
+@pytest.mark.parametrize(("precision", "scale"), [(None, None), (39, 0), (5, 6), (5, -2), (0, 0)])
+def test_a_numeric_that_arrow_cannot_hold_is_a_float(precision: int | None, scale: int | None) -> None:
+    assert type_of(Column("n", "numeric", precision=precision, scale=scale)) == ("{}", pa.float64())
+
+
+def test_a_row_is_json_text() -> None:
+    assert type_of(Column("r", "record", "p")) == ("to_jsonb({})::text", pa.string())

@@ -116,6 +116,36 @@ def test_a_cancel_ends_the_waiting_between_two_attempts() -> None:
     assert (warehouse.opened, warehouse.interrupted) == (1, 1)
 
 
+class Deaf(Warehouse):
+    """A warehouse that does not hear the first time, and works until it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = threading.Event()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        self.heard.wait(20)
+        raise ConnectionError("stopped")
+        yield
+
+    def interrupt(self) -> None:
+        super().interrupt()
+        if self.interrupted > 1:
+            self.heard.set()
+
+
+def test_a_warehouse_that_did_not_hear_is_asked_again() -> None:
+    warehouse, several = Deaf(), results()
+    timer = threading.Timer(0.05, several.cancel)
+    timer.start()
+    with pytest.raises(SourceError) as caught, several.read(warehouse.begin, lost):
+        pass
+    timer.join()
+
+    assert caught.value.problem.slug == "source-cancelled"
+    assert warehouse.interrupted == 2
+
+
 def cancelled_inside(several: Results) -> Callable[[Reading], int]:
     def question(reading: Reading) -> int:
         several.cancel()
@@ -157,9 +187,15 @@ def begin_endless(_: Reading) -> Iterator[tuple[pa.Schema, Iterable[pa.RecordBat
     yield SCHEMA, endless()
 
 
+def slow() -> Iterator[pa.RecordBatch]:
+    for n in range(9):
+        time.sleep(0.5)
+        yield pa.record_batch([[n]], schema=SCHEMA)
+
+
 @contextmanager
 def begin_slow(_: Reading) -> Iterator[tuple[pa.Schema, Iterable[pa.RecordBatch]]]:
-    yield SCHEMA, (time.sleep(0.5) or pa.record_batch([[n]], schema=SCHEMA) for n in range(9))
+    yield SCHEMA, slow()
 
 
 def test_a_limit_ends_what_takes_longer() -> None:
