@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # a hundred times the main job
+
 VISITORS, PARENTS = "visitors", "parents"
 ROWS = 130  # more than fit into one call under any switch
 EVERY = [("default", None), *((switch.name, value) for switch in SWITCHES for value in switch.values[1:])]
