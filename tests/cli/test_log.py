@@ -39,7 +39,8 @@ def test_by_default_it_sums_up_the_last_run(cli: Cli) -> None:
     assert "by cli" in shown
     assert "GET /api/v1/token/verify" in shown
     assert "POST /api/v1/metadata/account/custom/value" in shown
-    assert "next: connector --project" in shown
+    assert "next: " in shown
+    assert "connector --project" in shown
     assert document["run"]["sync"] == "accounts"
     assert [call["method"] for call in document["calls"]] == ["GET", "GET", "POST", "GET", "POST"]
 

@@ -33,7 +33,8 @@ def test_a_person_gets_a_summary(troubled: Scene, cli: Cli) -> None:
     assert "1 skipped: not found in Pendo acct-unknown" in words_of(ended.out)
     assert '1 rejected: fields.custom.health: "poor" cannot be read as a float acct-2x' in words_of(ended.out)
     assert "--rows --outcome rejected" in ended.out
-    assert f"next: connector --project {troubled.root} log " in ended.out
+    assert "next: " in ended.out
+    assert f"connector --project {troubled.root} log " in ended.out
     assert "\x1b" not in ended.out
 
 
@@ -191,7 +192,8 @@ def test_a_cancelled_or_failed_run_says_how_to_go_on(world: Scene, cli: Cli) -> 
     failed = cli("run", "accounts")
     looked = cli("log")
 
-    assert "next: connector --project" in failed.out
+    assert "next: " in failed.out
+    assert "connector --project" in failed.out
     assert "error: " in looked.out
 
 
