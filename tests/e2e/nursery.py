@@ -1,16 +1,17 @@
 """A process that has imported everything and starts the command line as a copy of itself, so that a run begins at once.
 
-`python -m tests.e2e.nursery` reads a line of JSON for each run, [failpoint, words], and answers with the process's
-id and, after its end, with its exit code (negative: the signal).
+`python -m tests.e2e.nursery` reads a line of JSON for each run, [failpoint, words], and answers with the line
+`pid NUMBER` and, after its end, `code NUMBER` (negative: the signal).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from connector import failpoints
@@ -27,22 +28,35 @@ class Nursery:
 
     def __init__(self, child: subprocess.Popen[str]) -> None:
         self._child = child
+        self._pid = 0  # of the run that goes on
 
-    def start(self, place: Scene, *words: str, failpoint: str = "") -> int:
-        """The id of the process in which the command line runs now."""
+    def start(self, place: Scene, *words: str, failpoint: str = "") -> None:
+        """Nothing; the command line runs now. One that a failed test left behind is killed first."""
+        if self._pid:
+            self.kill()
+            self.wait()
         full = ["--project", str(place.root), *words]
         assert self._child.stdin is not None
         self._child.stdin.write(json.dumps([failpoint, full]) + "\n")
         self._child.stdin.flush()
-        return self._answer()
+        self._pid = self._answer("pid")
+
+    def kill(self) -> None:
+        """Nothing, after killing the run that goes on."""
+        assert self._pid > 0
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """The exit code of the process that was started last; negative: the signal that ended it."""
-        return self._answer()
+        """The exit code of the run that was started last; negative: the signal that ended it."""
+        self._pid = 0
+        return self._answer("code")
 
-    def _answer(self) -> int:
+    def _answer(self, wanted: str) -> int:
         assert self._child.stdout is not None
-        return int(self._child.stdout.readline())
+        what, number = self._child.stdout.readline().split()
+        assert what == wanted
+        return int(number)
 
 
 @contextmanager
@@ -77,10 +91,10 @@ def serve() -> None:
                 code = main(words)
             finally:
                 os._exit(code)
-        out.write(f"{pid}\n")
+        out.write(f"pid {pid}\n")
         out.flush()
         _, status = os.waitpid(pid, 0)
-        out.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        out.write(f"code {os.waitstatus_to_exitcode(status)}\n")
         out.flush()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 import threading
@@ -10,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from random import Random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def always(fault: str, *, path: str = "", after: int = 0) -> Script:
 
 def sometimes(fault: str, probability: float, *, path: str = "", seed: int = 1) -> Script:
     """The fault at requests drawn at random, the same ones each time."""
-    dice = Random(seed)  # noqa: S311 - repeatable on purpose
+    dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
     return _counted(lambda _: fault if dice.random() < probability else None, path)
 
 
@@ -85,9 +85,13 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     async def listen(self) -> None:
-        """Nothing, when connections are taken; always on the same port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Nothing, when connections are taken; always on the same port, which nobody gets by chance meanwhile."""
+        while self._server is None:
+            port = self.port or random.randrange(20_000, 30_000)  # noqa: S311 - below those that the system gives out
+            with suppress(OSError):
+                self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+                self.port = port
+            await asyncio.sleep(0.001)
 
     def close(self) -> None:
         """Nothing; no more connections are taken."""

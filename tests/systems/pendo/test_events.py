@@ -142,6 +142,7 @@ def test_batching_decides_between_arrays_and_objects(
         (408, TryAgain("408: why")),
         (429, TryAgain("429: why", slow_down=True)),
         (502, TryAgain("502: why", 1.0)),
+        (504, Unknown("504: why")),
     ],
 )
 def test_an_event_reply_is_judged_by_its_status(status: int, verdict: Any) -> None:
@@ -149,6 +150,13 @@ def test_an_event_reply_is_judged_by_its_status(status: int, verdict: Any) -> No
     request = destination.build(given.batch(destination.routes[0], "e0", "e1"))
 
     assert destination.judge(request, given.reply(status, b"why")) == verdict
+
+
+def test_a_web_page_says_nothing_of_events_whatever_its_status() -> None:
+    destination = given.events()
+    request = destination.build(given.batch(destination.routes[0], "e0"))
+
+    assert isinstance(destination.judge(request, given.reply(200, b"<!DOCTYPE html><title>Log in</title>")), Unknown)
 
 
 def test_a_refused_secret_is_a_fault_that_names_the_secret() -> None:

@@ -24,6 +24,7 @@ from connector.ports import (
     ValueType,
 )
 from connector.systems.pendo.client import INTEGRATION_KEY
+from connector.systems.pendo.replies import NOT_PENDO
 from tests.systems.pendo import given
 
 if TYPE_CHECKING:
@@ -241,6 +242,7 @@ def test_a_fault_stops_the_sync(status: int, body: Any, name: str, obj: str, slu
         (400, b"unknown visitors", 2, Refused("400: unknown visitors")),
         (400, b"ids must be short", 1, Refused("400: ids must be short")),
         (400, b"<html><body>Bad Request</body></html>", 1, Refused("400: Bad Request")),
+        (200, b"<html><body>Log in</body></html>", 1, Unknown(NOT_PENDO)),
         (422, b"BadRequest", 1, Refused("422: BadRequest")),
         (408, b"", 2, TryAgain("408: (empty body)")),
         (429, b"", 2, TryAgain("429: (empty body)", slow_down=True)),
