@@ -21,12 +21,16 @@ PACKAGE = ROOT / "connector"
 # From the top down: a module imports only what stands further down. Folders stand for all that is in them.
 ORDER = (
     "cli",
+    "integrations",
     "serve",
     "sample",
     "__init__",
     "api",
     "actions",
+    "schedule",
+    "alerts",
     "run",
+    "audit",
     "deliver",
     "plan",
     "compile",

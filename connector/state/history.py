@@ -15,7 +15,8 @@ from connector.state.learned import Learned
 from connector.state.rate import SharedRate
 from connector.state.runs import Runs
 from connector.state.sqlite_errors import state_error
-from connector.state.tables import counters, metadata, state_version
+from connector.state.tables import counters, state_version
+from connector.state.upgrade import complete, is_complete
 from connector.state.version import STATE_VERSION, check_version
 
 if TYPE_CHECKING:
@@ -77,24 +78,26 @@ class History:
             self._clock.sleep(_SETUP_PAUSE_S)
 
     def _prepare(self) -> None:
-        if self._version() is not None:
+        if self._is_ready():
             return
         self._database.use_wal()
         with self._database.write() as connection:
-            metadata.create_all(connection)
+            complete(connection)
             if connection.execute(select(state_version.c.version)).first() is None:
                 created = {"version": STATE_VERSION, "created_at": self._clock.now()}
                 connection.execute(insert(state_version).values(created))
                 connection.execute(insert(counters).values(name="calls", value=0))
 
-    def _version(self) -> int | None:
+    def _is_ready(self) -> bool:
+        """Whether nothing has to be made. Raises StateError where a newer connector wrote the file."""
         with self._database.read() as connection:
             if not inspect(connection).has_table(state_version.name):
-                return None
+                return False
             found = connection.execute(select(state_version.c.version)).scalars().first()
-        if found is not None:
+            if found is None:
+                return False
             check_version(found, self._database.file)
-        return found
+            return is_complete(connection)
 
     def close(self) -> None:
         """Nothing, after closing the connections."""

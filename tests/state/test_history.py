@@ -182,6 +182,22 @@ def test_a_newer_state_directory_is_refused_and_left_alone(state_dir: Path) -> N
     assert (state_dir / "history.db").read_bytes() == before
 
 
+def test_what_an_older_state_directory_lacks_is_added_and_what_it_holds_stays(state_dir: Path) -> None:
+    with open_history(state_dir, clock=FakeClock()) as history:
+        history.runs.start(RUN)
+    with closing(sqlite(state_dir)) as outside:
+        outside.execute("DROP TABLE learned")
+        outside.execute("DROP INDEX runs_by_start")
+        outside.execute("ALTER TABLE runs DROP COLUMN timings")
+
+    with open_history(state_dir, clock=FakeClock()) as history:
+        assert history.runs.get(RUN.run_id).timings == {}
+        assert history.learned.facts() == ()
+
+    with closing(sqlite(state_dir)) as outside:
+        assert outside.execute("SELECT count(*) FROM sqlite_master WHERE name = 'runs_by_start'").fetchone() == (1,)
+
+
 def test_this_version_and_older_ones_are_read() -> None:
     check_version(STATE_VERSION, Path("x.duckdb"))
     check_version(STATE_VERSION - 1, Path("x.duckdb"))
