@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Iterator[Scene]:
-    """A project on a clock that runs a hundred times faster; its sandbox follows the same clock."""
+    """A project on a clock that runs thirty times faster; its sandbox follows the same clock."""
     with scene(tmp_path / "p", clock=FastClock()) as made:
         yield made
 

@@ -22,6 +22,7 @@ from connector import Project, load_project
 from connector.plan import Counts
 from connector.ports import Change, Outcome
 from connector.sandbox import INTEGRATION_KEY, TRACK_EVENT_SECRET, Sandbox, running
+from connector.sandbox.switches import SWITCHES
 from connector.state.clock import SystemClock
 from connector.state.snapshot import view_snapshot
 
@@ -59,9 +60,9 @@ EVENT_SYNC: dict[str, Any] = {
 
 
 class FastClock:
-    """Real time, a hundred times faster: nobody waits long, and threads still wait for each other as they would."""
+    """Real time, thirty times faster: nobody waits long, and threads still wait for each other as they would."""
 
-    def __init__(self, factor: float = 100.0) -> None:
+    def __init__(self, factor: float = 30.0) -> None:
         self._factor = factor
         self._began_s = time.time()
         self._ticked_s = time.monotonic()
@@ -75,7 +76,7 @@ class FastClock:
         return (time.monotonic() - self._ticked_s) * self._factor
 
     def sleep(self, seconds: float) -> None:
-        """Nothing, after a hundredth of that time."""
+        """Nothing, after a thirtieth of that time."""
         time.sleep(seconds / self._factor)
 
 
@@ -243,7 +244,7 @@ def scene(
     root: Path, *, clock: Clock | None = None, switches: Mapping[str, Any] | None = None, **destination: Any
 ) -> Iterator[Scene]:
     """A project in an empty folder whose sandbox runs until the end of the block."""
-    sandbox = Sandbox(switches=switches, now=time.time if clock is None else clock.now)
+    sandbox = Sandbox(switches={**chosen_switch(), **(switches or {})}, now=time.time if clock is None else clock.now)
     with running(sandbox) as server:
         made = Scene(root, sandbox, server.url, clock)
         (root / "models").mkdir(parents=True)
@@ -254,6 +255,12 @@ def scene(
         made.accounts(0)
         made.events(0)
         yield made
+
+
+def chosen_switch() -> dict[str, Any]:
+    """The switch under which all of these tests run: CONNECTOR_TEST_SWITCH=NAME=VALUE, or none."""
+    name, _, text = os.environ.get("CONNECTOR_TEST_SWITCH", "").partition("=")
+    return {name: value for switch in SWITCHES if switch.name == name for value in switch.values if str(value) == text}
 
 
 def check_counts(result: Mapping[str, Any]) -> None:

@@ -68,11 +68,15 @@ def _counted(decide: Callable[[int], str | None], path: str) -> Script:
 
 @dataclass(slots=True)
 class Proxy:
-    """A running proxy. `swallowed`: the requests that never reached the sandbox, as method, path and body."""
+    """A running proxy. `swallowed`: the requests that never reached the sandbox, as method, path and body.
+
+    With `stays`, a refusal lasts as long as the script does.
+    """
 
     upstream: int
     script: Script | None = None
     port: int = 0
+    stays: bool = False
     requests: int = 0
     met: Counter[str] = field(default_factory=Counter)
     swallowed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -105,6 +109,8 @@ class Proxy:
             return
         self.close()
         await asyncio.sleep(seconds)
+        while self.stays and self.script is not None:
+            await asyncio.sleep(0.001)
         await self.listen()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -57,7 +57,6 @@ class Arena:
             proxy.url,
             timeouts=timeouts,
             concurrency=2,
-            retries={"attempts": 3},
             batching="single" if form == "single" else "auto",
         )
         if kind in ("events", "held events"):
@@ -75,11 +74,14 @@ class Arena:
 
     def add_fault(self, fault: str, *, storm: bool) -> None:
         """Nothing, after arming the fault: at the second and the fourth request, or from the second one on."""
+        # Enough attempts to outlast a fault that goes by, and few where it stays: nobody learns from waiting.
+        self.place.point_at(retries={"attempts": 3 if storm else 10})
         if fault in HTTP_FAULTS:
             rule = {"path": f"*{self.path}*", **HTTP_FAULTS[fault]}
             place = [{"first": 2}] if storm else [{"first": 2, "last": 2}, {"first": 3, "last": 3}]
             self.place.sandbox.add_faults(*({**rule, **where} for where in place))
         elif storm:
+            self.proxy.stays = True
             self.proxy.script = always(fault, path=self.path, after=1)
         else:
             self.proxy.script = at(fault, 2, 4, path=self.path)
