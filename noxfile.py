@@ -9,6 +9,7 @@ PYENV_VERSION=3.11.7:3.12.1:3.13.0 python3 dev.py nox -s tests
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import zipfile
@@ -29,6 +30,16 @@ BENCH_PEERS = {
     "dlt": ["dlt==1.31.0", "duckdb==2.0.0", "pyarrow", "requests"],
     "orjson": ["orjson", "httpx", "duckdb==2.0.0", "pyarrow"],
 }
+# Orchestrators, with the clients that others wrote for them, as the tests of tests/orchestrators take them.
+ORCHESTRATORS = {
+    "airflow": ["apache-airflow==3.3.2", "airflow-provider-hightouch==5.0.0"],
+    "dagster": ["dagster-hightouch==0.29.27"],
+    # This Prefect calls FastAPI in a way that later ones do not take any more.
+    "prefect": ["prefect==3.8.8", "fastapi==0.139.0"],
+}
+ORCHESTRATOR_TOOLS = ["hypothesis>=6.140", "pytest>=9", "pytest-socket>=0.7", "pytest-timeout>=2.4"]
+# What the container image has beside the connector's own needs.
+IMAGE_EXTRAS = ("alerts", "postgres", "snowflake", "telemetry")
 # What a wheel must carry besides the modules.
 DATA = (
     "connector/py.typed",
@@ -37,6 +48,9 @@ DATA = (
     "connector/sample_project/models/",
     "connector/sample_project/sync_configs/",
     "connector/sandbox/templates/",
+    "connector/serve/assets/app.js",
+    "connector/serve/assets/vendor/",
+    "connector/serve/templates/",
 )
 
 
@@ -100,6 +114,14 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session
+def image(session: nox.Session) -> None:
+    """The build stage of the Dockerfile, carried out in a folder: its packages, its wheel, and a server that starts."""
+    folder = Path(session.create_tmp()) / "image"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "tests.ops.dockerfile", str(folder))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The connector beside other ways to do the same (docs/performance.md); arguments after `--` go to bench/run.py.
 
@@ -130,9 +152,16 @@ def lock(session: nox.Session) -> None:
     line = ["uv", "pip", "compile", "--no-config", "--quiet", "--universal", "--python-version", PYTHONS[0]]
     line += ["--generate-hashes", "--no-annotate", "--default-index", "https://pypi.org/simple", "--no-emit-index-url"]
     line += ["--custom-compile-command", "python3 dev.py nox -s lock", "pyproject.toml"]
-    dev, run = "requirements/dev.lock", "requirements/run.lock"
+    dev, run, image = (f"requirements/{name}.lock" for name in ("dev", "run", "image"))
     session.run(*line, "--group", "dev", "--output-file", dev, *session.posargs)
     session.run(*line, "--group", "build", "--constraints", dev, "--output-file", run, *session.posargs)
+    extras = [word for extra in IMAGE_EXTRAS for word in ("--extra", extra)]
+    session.run(*line, *extras, "--group", "build", "--constraints", dev, "--output-file", image, *session.posargs)
+    for name, packages in ORCHESTRATORS.items():
+        wanted = Path(session.create_tmp()) / f"{name}.in"
+        wanted.write_text("\n".join([*packages, *ORCHESTRATOR_TOOLS]) + "\n", encoding="utf-8")
+        output = f"requirements/{name}.lock"
+        session.run(*line, str(wanted), "--group", "build", "--output-file", output, *session.posargs)
 
 
 @nox.session
@@ -153,6 +182,86 @@ def mysql(session: nox.Session) -> None:
     _install_locked(session, "dev.lock")
     session.install("pymysql")
     _test_warehouse(session, "mysql", needs="mariadb_server")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The web debugger in a real Chromium; pictures of every page come into artifacts/browser/.
+
+    A Chromium that is missing is installed with apt, where this may be done. A test that was skipped is an error.
+    """
+    if shutil.which("chromium") is None:
+        session.run("apt-get", "update", "--quiet", external=True)
+        session.run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium", external=True)
+    _install_locked(session, "dev.lock")
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    report = Path(session.create_tmp()) / "browser.xml"
+    session.run("pytest", "tests/browser", f"--junitxml={report}", *session.posargs)
+    found = re.search(r'skipped="(\d+)" tests="(\d+)"', report.read_text(encoding="utf-8"))
+    if found is None or int(found[1]) or not int(found[2]):
+        session.error(f"not every test of the browser was run: {found and found[0]}")
+
+
+@nox.session
+def airflow(session: nox.Session) -> None:
+    """A real Airflow runs DAGs against the connector: with its provider for Hightouch, and with our operator."""
+    _test_orchestrator(session, "airflow")
+
+
+@nox.session
+def dagster(session: nox.Session) -> None:
+    """A real Dagster runs jobs against the connector: with its Hightouch library, and with our assets."""
+    _test_orchestrator(session, "dagster")
+
+
+@nox.session
+def prefect(session: nox.Session) -> None:
+    """A real Prefect runs a flow on the Python API."""
+    _test_orchestrator(session, "prefect")
+
+
+def _test_orchestrator(session: nox.Session, name: str) -> None:
+    """Nothing, after the tests with one engine; that it cannot be imported is an error here, and no reason to skip."""
+    _install_locked(session, f"{name}.lock")
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    own = str(Path(session.create_tmp()).resolve())  # and not the home that the user has
+    session.run("python", "-c", f"import {name}", silent=True, env={f"{name.upper()}_HOME": own})
+    session.run("pytest", f"tests/orchestrators/test_{name}.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize(
+    ("warehouse", "planner"),
+    [
+        *(("duckdb", "warehouse"), ("postgres", "local"), ("postgres", "warehouse")),
+        *(("snowflake", "local"), ("snowflake", "warehouse"), ("sqlite", "local")),
+    ],
+)
+def e2e(session: nox.Session, warehouse: str, planner: str) -> None:
+    """Every test of whole runs on another warehouse, or with its planner; arguments after `--` go to pytest.
+
+    `nox -s "e2e(warehouse='postgres', planner='local')" -- -m "not slow"` is one of them, in minutes.
+    """
+    _install_locked(session, "dev.lock")
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    chosen = {"CONNECTOR_TEST_WAREHOUSE": warehouse, "CONNECTOR_TEST_PLANNER": planner}
+    quiet = ["-W", "ignore:Arrow output on a DB-API result"]  # DuckDB under fakesnow's hood
+    session.run("pytest", "tests/e2e", *quiet, *(session.posargs or ["-n", "auto"]), env=chosen)
+
+
+@nox.session
+def switches(session: nox.Session) -> None:
+    """Whole runs under every guess of how Pendo behaves, about a minute each; `-- NAME=VALUE ...` takes only these."""
+    _install_locked(session, "dev.lock")
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    program = (
+        "from connector.sandbox.switches import SWITCHES\n"
+        "print(*(f'{switch.name}={value}' for switch in SWITCHES for value in switch.values[1:]))"
+    )
+    every = str(session.run("python", "-c", program, silent=True)).split()
+    for chosen in session.posargs or every:
+        line = ["pytest", "-n", "2", "-m", "not slow", "tests/e2e", "--ignore=tests/e2e/test_kill.py"]
+        session.run(*line, env={"CONNECTOR_TEST_SWITCH": chosen})
 
 
 def _test_warehouse(session: nox.Session, name: str, *, needs: str) -> None:

@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from connector.actions.alerting import Alerting
     from connector.actions.checking import Checked
+    from connector.actions.moving import KeptSnapshot
     from connector.actions.planning import PlanResult
     from connector.actions.probing import Probed
+    from connector.actions.replaying import To
+    from connector.actions.retention import Pruned
     from connector.actions.rows import Reason
     from connector.actions.undelivered import Undelivered
     from connector.ports import Clock, Source
@@ -78,7 +82,7 @@ def check_project(
 
     Raises ConfigError where there is no project at all.
     """
-    from connector.actions.checking import check  # noqa: PLC0415 - start-up
+    from connector.actions.checking import NOTHING_LEARNED, check  # noqa: PLC0415 - start-up
     from connector.project.load import Systems, survey  # noqa: PLC0415
     from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
 
@@ -88,7 +92,7 @@ def check_project(
         # A check must not make the state directory: the project may lie where nobody may write.
         elsewhere = replace(found.definition, state_dir=Path(empty))
         with Project(elsewhere, SystemClock(), SystemRandom()) as project:
-            return check(found, project.means(), online=online)
+            return check(found, project.means(history=NOTHING_LEARNED), online=online)
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -162,31 +166,17 @@ class Project:
 
         Raises SourceError, DestinationError.
         """
-        from connector.actions.online import check_destination  # noqa: PLC0415 - start-up
+        from connector.actions.online import check_everything  # noqa: PLC0415 - start-up
 
-        said = []
-        for name, entry in self.definition.sources.items():
-            with closing(self._source(name)) as source:
-                source.check()
-            said.append((name, f"{entry.type}: logged in"))
-        for name, destination in self.definition.destinations.items():
-            said.append((name, check_destination(destination, self.means())))
-        return said
+        return check_everything(self.definition, self.means())
 
     def preview(self, model: str, *, limit: int = 10) -> pa.Table:
         """The model's first rows. Raises SourceError."""
-        from connector.ports import Query  # noqa: PLC0415 - start-up
+        from connector.actions.previewing import preview_model  # noqa: PLC0415 - start-up
 
         found: Model = _named(self.definition.models, model, "model")
-        tag = f"connector:preview:{model}"
-        query = Query(found.sql, tag, batch_rows=max(limit, 1), file=found.file, first_line=found.sql_line)
-        with closing(self._source(found.settings.source)) as source, source.read(query) as reader:
-            table = reader.schema.empty_table()
-            for batch in reader:
-                table = _joined(table, batch)
-                if table.num_rows >= limit:
-                    break
-            return table.slice(0, limit)
+        with closing(self._source(found.settings.source)) as source:
+            return preview_model(found, source, limit)
 
     def plan(
         self,
@@ -229,44 +219,56 @@ class Project:
         wait: bool = False,
         trigger: str = "python",
         progress: Progress | None = None,
+        run_id: str | None = None,
     ) -> RunResult:
         """The finished run. A run that fails, is held or is cancelled is a result; `stop.set()` cancels it.
+
+        `run_id` is the name that was promised to whoever asked for the run; without one, it gets a new name.
 
         Raises ConfigErrors when the sync does not fit its model, BusyError while another run of it goes on (with `wait`
         only when it was cancelled meanwhile), StateError: nothing was sent then.
         """
-        from connector.run.means import Options  # noqa: PLC0415 - start-up
-        from connector.run.steps import run_sync  # noqa: PLC0415 - start-up
+        from connector.actions.running import run_and_tell  # noqa: PLC0415 - start-up
+        from connector.run.cancelling import cancellable  # noqa: PLC0415
+        from connector.run.means import Options  # noqa: PLC0415
+        from connector.state.runs import new_run_id  # noqa: PLC0415
 
         found, watcher = self.sync(sync), progress or Silent()
-        options = Options(full_resync, resend_events, row, limit, force, trigger)
-        while True:
-            try:
-                return run_sync(found, options, self.means(watcher))
-            except BusyError:
-                watcher.step("waiting", None)
-                if not wait or self.stop.wait(_BUSY_PAUSE_S):
-                    raise
+        name = run_id or new_run_id(self._clock, self._random)
+        options = Options(full_resync, resend_events, row, limit, force, trigger, name)
+        with cancellable(self.history.cancels, name, self.stop) as stop:
+            while True:
+                try:
+                    return run_and_tell(found, options, replace(self.means(watcher), stop=stop), self.definition)
+                except BusyError:
+                    watcher.step("waiting", None)
+                    if not wait or stop.wait(_BUSY_PAUSE_S):
+                        raise
 
     # --- looking back -------------------------------------------------------------------------------------------
 
-    def runs(self, sync: str | None = None, *, limit: int | None = 20) -> tuple[Run, ...]:
-        """The newest runs, of one sync or of all."""
-        return self.history.runs.list(sync, limit=limit)
+    def runs(self, sync: str | None = None, *, limit: int | None = 20, **filters: Any) -> tuple[Run, ...]:
+        """The newest runs, of one sync or of all; `filters` are those of `state.runs.RunFilter`."""
+        return self.history.runs.list(sync, limit=limit, **filters)
 
     def resolve_run(self, run: str) -> str:
         """The full id of the run that `run` means: an id, the beginning or the end of one, or "last"."""
         return self.history.runs.resolve(run)
 
     def rows(
-        self, run: str = "last", *, key: str | None = None, outcome: str | None = None, limit: int | None = None
+        self, run: str = "last", *, limit: int | None = None, offset: int = 0, **filters: Any
     ) -> list[dict[str, Any]]:
-        """What became of each row of a run's plan."""
-        from connector.actions.rows import read_rows  # noqa: PLC0415 - start-up
+        """What became of each row of a run's plan; `filters` are those of `actions.rows.RowFilter`."""
+        from connector.actions.rows import RowFilter, read_rows  # noqa: PLC0415 - start-up
 
-        return read_rows(
-            self.definition.state_dir, self.history, self.resolve_run(run), key=key, outcome=outcome, limit=limit
-        )
+        state_dir, run_id = self.definition.state_dir, self.resolve_run(run)
+        return read_rows(state_dir, self.history, run_id, RowFilter(**filters), limit=limit, offset=offset)
+
+    def story(self, key: str, sync: str | None = None, *, limit: int = 50) -> dict[str, Any]:
+        """Everything that ever happened to the row with this key, over all runs; see `actions.story.read_story`."""
+        from connector.actions.story import read_story  # noqa: PLC0415 - start-up
+
+        return read_story(self.definition.state_dir, self.history, key, sync=sync, limit=limit)
 
     def reasons(self, run: str = "last") -> list[Reason]:
         """Why rows of a run did not succeed, grouped, with their number and a few of their keys."""
@@ -290,6 +292,18 @@ class Project:
         """The API calls of a run in the order they were made; `filters` are those of `state.calls.Calls.list`."""
         return self.history.calls.list(self.resolve_run(run), **filters)
 
+    def prune(self, *, dry_run: bool = False, keep_days: int | None = None, sync: str | None = None) -> Pruned:
+        """What was taken out of the history, as `history:` of connector.yml says; see `actions.retention.prune`."""
+        from connector.actions.retention import prune  # noqa: PLC0415 - start-up
+
+        return prune(self.definition, self.history, self._clock, dry_run=dry_run, keep_days=keep_days, sync=sync)
+
+    def replay(self, call_id: int, to: To = "sandbox", *, url: str | None = None) -> Call:
+        """The call that repeats this one, with what came back; see `actions.replaying.replay`."""
+        from connector.actions.replaying import replay  # noqa: PLC0415 - start-up
+
+        return replay(self.history.calls.get(call_id), self.definition, self.means(), to=to, url=url)
+
     # --- mending ------------------------------------------------------------------------------------------------
 
     def reset(self, sync: str, *, baseline: bool = False) -> int:
@@ -297,6 +311,19 @@ class Project:
         from connector.actions.mending import reset_sync  # noqa: PLC0415 - start-up
 
         return reset_sync(self.sync(sync), self.means(), baseline=baseline)
+
+    @property
+    def alerts(self) -> Alerting:
+        """The alerts: what is in trouble, who was told; `alerts.test(channel)`, `alerts.mute(sync, "2h")`."""
+        from connector.actions.alerting import Alerting  # noqa: PLC0415 - start-up
+
+        return Alerting(self.definition, self.history, self._clock)
+
+    def kept(self, sync: str) -> KeptSnapshot:
+        """The sync's snapshot as it is kept somewhere: to be moved, or adopted. No row is sent again for that."""
+        from connector.actions.moving import KeptSnapshot  # noqa: PLC0415 - start-up
+
+        return KeptSnapshot(self.sync(sync), self.means())
 
     def undelivered(self, sync: str) -> list[Undelivered]:
         """The rows that are rejected, quarantined or held now, with their reasons."""
@@ -344,7 +371,7 @@ class Project:
         entry = self.definition.sources[name]
         return SOURCES[entry.type].open(entry.settings, self.definition.root)
 
-    def means(self, progress: Progress | None = None) -> Means:
+    def means(self, progress: Progress | None = None, history: History | None = None) -> Means:
         """What a run of this project works with."""
         from connector.run.means import Means  # noqa: PLC0415 - start-up
         from connector.systems import DESTINATIONS, SOURCES  # noqa: PLC0415
@@ -354,11 +381,12 @@ class Project:
             state_dir=self.definition.state_dir,
             sources=SOURCES,
             destinations=DESTINATIONS,
-            history=self.history,
+            history=history or self.history,
             clock=self._clock,
             random=self._random,
             stop=self.stop,
             progress=progress or Silent(),
+            logs=self.definition.logs,
         )
 
 
@@ -368,9 +396,3 @@ def _named(known: Mapping[str, Any], name: str, what: str) -> Any:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
     raise ConfigError(f"there is no {what} '{name}'", slug=f"unknown-{what}", hint=hint)
-
-
-def _joined(table: pa.Table, batch: pa.RecordBatch) -> pa.Table:
-    import pyarrow as pa  # noqa: PLC0415 - start-up
-
-    return pa.concat_tables([table, pa.Table.from_batches([batch])])

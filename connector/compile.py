@@ -7,6 +7,7 @@ but through `quoted`. The dialect is DuckDB's: the comparison and the rendering 
 from __future__ import annotations
 
 import difflib
+from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
 from hashlib import md5
@@ -14,9 +15,21 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from connector.covering import Cover, cover_of
 from connector.errors import ConfigErrors, Problem
-from connector.ports import Cell, Change, Constant, Members, Nulls, Route, SendTime, Template, ValueType
-from connector.values import Kind, json_text, kind_of, plain_text, quoted, quoted_text, stored_text, typed, unfit_reason
+from connector.ports import Cell, Change, Constant, Members, Route, SendTime, Template, ValueType
+from connector.project.privacy import NOTHING, Redaction
+from connector.rendering import json_dumps, row_json
+from connector.values import (
+    Kind,
+    kind_of,
+    marked_text,
+    plain_text,
+    quoted,
+    quoted_text,
+    typed,
+    unfit_reason,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,33 +75,42 @@ class Projection:
     types: Mapping[str, ValueType]
     own_id: bool
     cautions: tuple[Caution, ...] = ()
+    cover: Cover | None = None
 
 
 def compile_sync(
-    routes: Sequence[Route], primary_key: Sequence[str], columns: pa.Schema, *, at: Callable[..., str], model: str
+    routes: Sequence[Route],
+    primary_key: Sequence[str],
+    columns: pa.Schema,
+    *,
+    at: Callable[..., str],
+    model: str,
+    redaction: Redaction = NOTHING,
 ) -> Projection:
     """The projection of a sync over a model with these columns.
 
     Raises ConfigErrors with every column that is missing, every expression that does not fit, every type that cannot
     be sent. `at("model")` is where the sync names its model.
     """
-    return _Compiler(columns, at, model).compile(routes, primary_key)
+    return _Compiler(columns, at, model, redaction).compile(routes, primary_key)
 
 
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
     """An empty database, made once: that takes 15 ms of CPU, and a project may have fifty syncs."""
-    return duckdb.connect(":memory:")
+    connection = duckdb.connect(":memory:")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of every cursor
+    return connection
 
 
 class _Compiler:
-    def __init__(self, columns: pa.Schema, at: Callable[..., str], model: str) -> None:
+    def __init__(self, columns: pa.Schema, at: Callable[..., str], model: str, redaction: Redaction) -> None:
         self.at = at
+        self.redaction = redaction
         self.model = model
         self.problems: list[Problem] = []
         self.names = self._fold(columns.names)
         self.connection = _database().cursor()
-        self.connection.execute("SET TimeZone = 'UTC'")
         if not self.problems:
             self.connection.register("model", columns.empty_table())
         self.values: dict[Cell, Value] = {}
@@ -96,6 +118,8 @@ class _Compiler:
 
     def compile(self, routes: Sequence[Route], primary_key: Sequence[str]) -> Projection:
         keys = [sql for name in primary_key if (sql := self._key_part(name)) is not None]
+        for place, name in enumerate(self.redaction.columns):
+            self._column(name, "redact", self.at("redact", place))
         for route in routes:
             for cell in cells(route.template):
                 self._value(cell)
@@ -107,6 +131,7 @@ class _Compiler:
         own_id = id_cell is not None and id_sql != key
         staged = {cell: "id" if cell == id_cell else value.name for cell, value in self.values.items()}
         fragments = {route.name: self._render(route.template, staged, SEND_TIME) for route in routes}
+        places = {cell: (staged[cell], value.type) for cell, value in self.values.items()}
         upserts = [route.template for route in routes if Change.ADDED in route.changes]
         problem = f"nullif(concat_ws('; ', {', '.join(self.checks)}), '')" if self.checks else "NULL::VARCHAR"
         return Projection(
@@ -114,11 +139,12 @@ class _Compiler:
             id=id_sql,
             values=tuple(value for cell, value in self.values.items() if cell != id_cell),
             problem=problem,
-            fingerprint=self._fingerprint(upserts, staged),
+            fingerprint=self._fingerprint(upserts, staged, None if own_id else id_cell),
             fragments=fragments,
             types={cell.label: value.type for cell, value in self.values.items()},
             own_id=own_id,
             cautions=tuple(caution for route in routes for caution in self._cautions("", route.template, staged)),
+            cover=cover_of(routes, primary_key, places, self.redaction, id_cell) if self.redaction.columns else None,
         )
 
     def _cautions(self, name: str, template: Template, staged: Mapping[Cell, str]) -> Iterator[Caution]:
@@ -209,7 +235,7 @@ class _Compiler:
         safe = f"{_tried(sql)}.v" if cell.sql is not None else sql
         value = Value(f"v{len(self.values)}", typed(safe, kind, wanted), wanted)
         self.values[cell] = value
-        self.checks.append(_check(cell, sql, safe, value, kind))
+        self.checks.append(_check(cell, sql, safe, value, kind, hidden=self.redaction.hides(cell)))
 
     def _expression(self, cell: Cell) -> str | None:
         if cell.sql is None:
@@ -218,37 +244,20 @@ class _Compiler:
         return f"({cell.sql})"
 
     def _render(self, template: Template, staged: Mapping[Cell, str], send_time: str) -> str:
-        match template:
-            case Cell():
-                return json_text(staged[template], self.values[template].type)
-            case Constant(value):
-                return quoted_text(json_dumps(value))
-            case SendTime():
-                return f"{send_time}::VARCHAR"
-            case Members(members, drop_empty):
-                parts = [self._member(name, inner, staged, send_time) for name, inner in members]
-                joined = f"concat_ws(',', {', '.join(parts)})" if parts else "''"
-                inside = f"nullif({joined}, '')" if drop_empty else joined
-                return f"('{{' || {inside} || '}}')"
+        return row_json(template, {cell: (staged[cell], value.type) for cell, value in self.values.items()}, send_time)
 
-    def _fingerprint(self, templates: Sequence[Template], staged: Mapping[Cell, str]) -> str:
+    def _fingerprint(self, templates: Sequence[Template], staged: Mapping[Cell, str], keyed: Cell | None) -> str:
         """SQL for a number that differs when a row's JSON does: of its values, and of the form they are put into.
 
-        Of the values as they are stored, because to render them first would take longer than all the rest.
+        Of the values as they are stored, because to render them first would take longer than all the rest; and of
+        short texts, because MD5 takes most of the time, for each 64 bytes. The cell `keyed` is the row's key.
         """
         form = json_dumps([_form(template, self.values) for template in templates])
-        digest = md5(form.encode(), usedforsecurity=False).hexdigest()
-        used = dict.fromkeys(cell for template in templates for cell in cells(template))
-        # A text that is not NULL ends in a character of its own: an empty one differs from NULL.
-        texts = [f"coalesce({stored_text(staged[cell], self.values[cell].type)} || chr(1), '')" for cell in used]
-        return f"md5_number(concat_ws(chr(0), {', '.join([quoted_text(digest), 'problem', *texts])}))"
-
-    def _member(self, name: str, inner: Template, staged: Mapping[Cell, str], send_time: str) -> str:
-        rendered = self._render(inner, staged, send_time)
-        if isinstance(inner, Cell) and inner.nulls is not Nulls.OMIT:
-            empty = "[]" if self.values[inner].type is ValueType.LIST else '""'
-            rendered = f"coalesce({rendered}, '{empty if inner.nulls is Nulls.EMPTY else 'null'}')"
-        return f"{quoted_text(json_dumps(name) + ':')} || {rendered}"
+        digest = b64encode(md5(form.encode(), usedforsecurity=False).digest()[:6]).decode()
+        used = dict.fromkeys(cell for template in templates for cell in cells(template) if cell != keyed)
+        # A NULL is left out, and no other value is empty: a text that is not NULL ends in a character of its own.
+        texts = [f"chr(0), {marked_text(staged[cell], self.values[cell].type)}" for cell in used]
+        return f"md5_number(concat({', '.join([quoted_text(digest), 'problem', *texts])}))"
 
 
 def cells(template: Template) -> Iterator[Cell]:
@@ -273,13 +282,6 @@ def _form(template: Template, values: Mapping[Cell, Value]) -> object:
             return ["members", drop_empty, [[name, _form(inner, values)] for name, inner in members]]
 
 
-def json_dumps(value: object) -> str:
-    """The value as compact JSON text; characters beyond ASCII stand as they are."""
-    import json  # noqa: PLC0415 - the only use
-
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
 def _composite(parts: Sequence[str]) -> str:
     """A JSON array of texts; NULL when any part is NULL."""
     anything_null = " OR ".join(f"({part}) IS NULL" for part in parts)
@@ -294,8 +296,8 @@ def _tried(sql: str) -> str:
     return f"TRY(struct_pack(v := {sql}))"
 
 
-def _check(cell: Cell, sql: str, safe: str, value: Value, kind: Kind) -> str:
-    """SQL for the reason why this cell makes the row unfit to send, or NULL."""
+def _check(cell: Cell, sql: str, safe: str, value: Value, kind: Kind, *, hidden: bool) -> str:
+    """SQL for the reason why this cell makes the row unfit to send, or NULL; a hidden value is not in it."""
     label = quoted_text(cell.label)
     tests = []
     if cell.sql is not None:
@@ -306,16 +308,17 @@ def _check(cell: Cell, sql: str, safe: str, value: Value, kind: Kind) -> str:
         tests.append(f"WHEN trim({value.sql}) = '' THEN {label} || ' is blank'")
     if cell.never:
         listed = ", ".join(quoted_text(text) for text in cell.never)
-        tests.append(f"WHEN ({value.sql}) IN ({listed}) THEN {label} || ' is ' || to_json({value.sql})::VARCHAR")
+        named = "'a text that is no id'" if hidden else f"to_json({value.sql})::VARCHAR"
+        tests.append(f"WHEN ({value.sql}) IN ({listed}) THEN {label} || ' is ' || {named}")
     if cell.ahead_s is not None:
         # The cell is milliseconds since 1970, and so is the time of the run.
         late = f"({value.sql}) > {SEND_TIME} + {cell.ahead_s * 1000}"
         tests.append(f"WHEN {late} THEN {label} || ' is in the future'")
-    shown = f"left({plain_text(safe, kind)}, 100)"
+    shown = "'a value that is redacted'" if hidden else f"to_json(left({plain_text(safe, kind)}, 100))::VARCHAR"
     article = {"integer": "an integer", "list": "a list", "epoch_ms": "a time"}.get(value.type, f"a {value.type}")
     tests.append(
         f"WHEN ({safe}) IS NOT NULL AND ({value.sql}) IS NULL "
-        f"THEN {label} || ': ' || to_json({shown})::VARCHAR || ' cannot be read as {article}'"
+        f"THEN {label} || ': ' || {shown} || ' cannot be read as {article}'"
     )
     return f"CASE {' '.join(tests)} END"
 

@@ -28,6 +28,12 @@ NAMES = (
 )
 """Every moment, in the order of a run. `recovered` is reached at the beginning of each run."""
 
+KEEPING = ("before-snapshot-write", "snapshot-written")
+"""The moments around the write of a snapshot that is kept in the warehouse; behind `settled`."""
+
+LOGGED = "logs-written"
+"""The moment between the warehouse's commit of a run's logs and the note of it; only with `logs:` in connector.yml."""
+
 _wanted = ""
 _left = 0
 _lock = Lock()

@@ -168,24 +168,51 @@ def json_text(sql: str, of: ValueType) -> str:
             return f"to_json({sql})::VARCHAR"
         case ValueType.INTEGER | ValueType.FLOAT | ValueType.BOOLEAN | ValueType.EPOCH_MS:
             return f"{sql}::VARCHAR"
-        case ValueType.DATE | ValueType.TIME:
-            return f"""('"' || {_iso(sql)} || '"')"""
+        case ValueType.DATE:
+            return f"""strftime({sql}, '"%Y-%m-%dT00:00:00Z"')"""  # stored as midnight
+        case ValueType.TIME:
+            return "(" + _iso(sql, quote='"') + ")"
         case ValueType.LIST:
             return sql
         case _:
             assert_never(of)
 
 
-def stored_text(sql: str, of: ValueType) -> str:
-    """SQL for a stored value as some text that differs when the value does; NULL stays NULL."""
-    return f"epoch_us({sql})::VARCHAR" if of in (ValueType.DATE, ValueType.TIME) else f"{sql}::VARCHAR"
+def bare_text(sql: str, of: ValueType) -> str:
+    """SQL for a stored value as the text that its JSON holds, without quotes; NULL stays NULL."""
+    return _iso(sql) if of in (ValueType.DATE, ValueType.TIME) else f"({sql})::VARCHAR"
 
 
-def _iso(sql: str) -> str:
-    """A naive UTC timestamp as ISO 8601 with Z, with microseconds only where there are any."""
+def bare_texts(sql: str, of: ValueType) -> str:
+    """SQL for the list of texts that a stored value's JSON holds: of a list, each of its elements."""
+    if of is ValueType.LIST:
+        return f"coalesce(json_extract_string({sql}, '$[*]'), [])"
+    return f"[{bare_text(sql, of)}]"
+
+
+def marked_text(sql: str, of: ValueType) -> str:
+    """SQL for a stored value as some short text that differs when the value does and is not empty; NULL stays NULL."""
+    match of:
+        case ValueType.STRING | ValueType.ID | ValueType.LIST:
+            return f"{sql} || chr(1)"
+        case ValueType.DATE:
+            return f"(epoch_us({sql}) // 86400000000)::VARCHAR"
+        case ValueType.TIME:
+            return f"epoch_us({sql})::VARCHAR"
+        case ValueType.BOOLEAN:
+            return f"{sql}::TINYINT::VARCHAR"
+        case ValueType.INTEGER | ValueType.FLOAT | ValueType.EPOCH_MS:
+            return f"{sql}::VARCHAR"
+        case _:
+            assert_never(of)
+
+
+def _iso(sql: str, quote: str = "") -> str:
+    """A naive UTC timestamp as ISO 8601 with Z, with microseconds only where there are any, between two quotes."""
+    whole, finer = (quoted_text(f"{quote}%Y-%m-%dT%H:%M:%S{part}Z{quote}") for part in ("", ".%f"))
     return (
-        f"CASE WHEN date_part('microsecond', {sql}) % 1000000 = 0 THEN strftime({sql}, '%Y-%m-%dT%H:%M:%SZ') "
-        f"ELSE strftime({sql}, '%Y-%m-%dT%H:%M:%S.%fZ') END"
+        f"CASE WHEN date_part('microsecond', {sql}) % 1000000 = 0 THEN strftime({sql}, {whole}) "
+        f"ELSE strftime({sql}, {finer}) END"
     )
 
 

@@ -57,6 +57,16 @@ def test_check_imports_no_server_and_no_driver_of_a_warehouse_that_the_project_d
     assert modules & (DRIVERS | SERVERS) == set()
 
 
+def test_check_opens_no_history(tmp_path: Path) -> None:
+    code, _ = loaded("init", str(tmp_path / "p"))
+    assert code == 0
+
+    code, modules = loaded("check", "--project", str(tmp_path / "p"))
+
+    assert code == 0
+    assert modules & {"sqlalchemy", "tenacity"} == set()
+
+
 def test_schema_imports_nothing_that_a_run_needs() -> None:
     code, modules = loaded("schema")
 

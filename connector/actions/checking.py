@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from connector.actions.online import check_destination
 from connector.errors import ConfigError, ConnectorError
+from connector.ports import KeepsOpen
 from connector.project.findings import in_file_order
 from connector.run.fitting import fitted
 from connector.run.means import Options
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
     from connector.project.definition import DestinationEntry, SourceEntry, Sync
     from connector.project.load import Survey
     from connector.run.means import Means
+    from connector.state.history import History
+
+
+class _NothingLearned:
+    """A history in which no probe has left anything. To open the real one takes longer than many a check."""
+
+    class learned:  # noqa: N801 - as in `History`
+        """The facts of no destination."""
+
+        @staticmethod
+        def get(_: str) -> dict[str, str]:
+            """No fact."""
+            return {}
+
+
+NOTHING_LEARNED = cast("History", _NothingLearned())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +90,24 @@ class _Checking:
             self._note(partial(self._log_in_to_destination, name, destination))
 
     def compare_models(self, *, online: bool) -> None:
-        for sync in (*self._definition.syncs.values(), *self._half_read):
-            if online or self._is_here(sync):
+        with ExitStack() as stack:
+            opened: set[str] = set()
+            for sync in (*self._definition.syncs.values(), *self._half_read):
+                if not online and not self._is_here(sync):
+                    self._unchecked.append(sync.name)
+                    continue
+                if sync.source.name not in opened:
+                    opened.add(sync.source.name)
+                    self._keep_open(sync.source, stack)
                 self._note(partial(self._compare, sync))
-            else:
-                self._unchecked.append(sync.name)
+
+    def _keep_open(self, entry: SourceEntry, stack: ExitStack) -> None:
+        """Nothing, after opening the source until the stack is left, where that makes its queries cheaper."""
+        source = self._means.sources[entry.type].open(entry.settings, self._definition.root)
+        stack.callback(source.close)
+        if isinstance(source, KeepsOpen):
+            with suppress(ConnectorError):  # each of its syncs says so, with its place
+                stack.enter_context(source.kept_open())
 
     def result(self, *, online: bool) -> Checked:
         definition = self._definition

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from connector.plan.elsewhere import note_wipe, wipe_with_next
 from connector.plan.settle import settle
 from connector.ports import Outcome
 from connector.run.fitting import fitted
+from connector.run.keeping import plans_in_warehouse, refuse_misplaced, start_over, tell, warehouse_snapshot
 from connector.run.means import Options
 from connector.run.recover import recover
 from connector.state.snapshot import open_snapshot
@@ -28,12 +30,24 @@ def reset_sync(sync: Sync, means: Means, *, baseline: bool) -> int:
     """
     with open_snapshot(means.state_dir, sync.name) as snapshot:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
+        refuse_misplaced(sync, snapshot)
         if baseline:
             _take_as_sent(sync, means, snapshot)
+        elif plans_in_warehouse(sync):
+            _forget_there(sync, means, snapshot)
         else:
             with snapshot.transaction():
                 _forget(snapshot)
         return snapshot.size()
+
+
+def _forget_there(sync: Sync, means: Means, snapshot: Snapshot) -> None:
+    remote = warehouse_snapshot(sync, means)
+    start_over(snapshot, remote, sync, means)
+    with snapshot.transaction():
+        _forget(snapshot)
+        note_wipe(snapshot)
+    tell(snapshot, remote)
 
 
 def _forget(snapshot: Snapshot) -> None:
@@ -45,12 +59,17 @@ def _forget(snapshot: Snapshot) -> None:
 
 def _take_as_sent(sync: Sync, means: Means, snapshot: Snapshot) -> None:
     with fitted(sync, Options(), means) as it:
-        it.stage(snapshot, "baseline")
+        if it.remote is not None:
+            start_over(snapshot, it.remote, sync, means)
+        elsewhere = it.stage(snapshot, "baseline", empty=True)
         routes = [route.name for route in it.destination.routes]
         with snapshot.transaction():
             _forget(snapshot)
-            plan = it.compare(snapshot, "baseline")
+            if elsewhere is not None:
+                wipe_with_next(snapshot)
+            plan = it.compare(snapshot, "baseline", elsewhere)
             settle(snapshot, _all_succeeded(plan, routes), None, means.now_ms)
+        tell(snapshot, it.remote)
 
 
 def _all_succeeded(plan: Plan, routes: list[str]) -> pa.Table:

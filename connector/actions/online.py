@@ -9,8 +9,21 @@ from connector.errors import DestinationError
 from connector.ports import NoReply
 
 if TYPE_CHECKING:
-    from connector.project.definition import DestinationEntry
+    from connector.project.definition import Definition, DestinationEntry
     from connector.run.means import Means
+
+
+def check_everything(definition: Definition, means: Means) -> list[tuple[str, str]]:
+    """What each source and destination answered to a login, as (name, sentence).
+
+    Raises SourceError, DestinationError.
+    """
+    said = []
+    for name, entry in definition.sources.items():
+        with closing(means.sources[entry.type].open(entry.settings, definition.root)) as source:
+            source.check()
+        said.append((name, f"{entry.type}: logged in"))
+    return [*said, *((name, check_destination(entry, means)) for name, entry in definition.destinations.items())]
 
 
 def check_destination(entry: DestinationEntry, means: Means) -> str:

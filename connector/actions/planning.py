@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from connector.actions.hidden import shown_key
 from connector.plan.guardrails import Held, check_guardrails
 from connector.plan.settle import settle
 from connector.plan.work import PlanWork
 from connector.run.fitting import fitted, refuse_wrong_options
+from connector.run.keeping import plans_in_warehouse, refuse_misplaced
 from connector.run.recover import refuse_lost_ledger
 from connector.state.snapshot import view_snapshot
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from connector.errors import Problem
     from connector.plan import Counts, Plan
-    from connector.ports import Batch, Change, Outcome
+    from connector.ports import Batch, Change, Outcome, Request
     from connector.project.definition import Sync
     from connector.project.settings import DestinationSettings
     from connector.run.fitting import Fitted
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 class Sample:
     """One row and one of the requests that would carry it. `body` is the literal text of the whole request.
 
-    `row` is the row's own part of it; `before` is what Pendo last accepted for the row, where the history has it.
+    What the sync redacts is not in it. `row` is the row's own part of it; `before` is what Pendo last accepted for the
+    row, where the history has it.
     """
 
     key: str
@@ -83,10 +86,12 @@ def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: 
         refuse_wrong_options(sync, options, snapshot)
         if snapshot.has_plan():
             _settle_the_copy(snapshot, means)
-        refuse_lost_ledger(sync, snapshot, means.history)
+        refuse_misplaced(sync, snapshot)
+        if not plans_in_warehouse(sync):
+            refuse_lost_ledger(sync, snapshot, means.history)
         with fitted(sync, options, means) as it:
-            it.stage(snapshot, "plan")
-            plan = it.compare(snapshot, "plan")
+            it.look(snapshot)
+            plan = it.compare(snapshot, "plan", it.stage(snapshot, "plan"))
             requests, sample = _walk(it, snapshot, plan, show, before)
     settings = cast("DestinationSettings", sync.destination.settings)
     ceiling = settings.max_requests_per_second
@@ -114,8 +119,11 @@ def _walk(
     it: Fitted, snapshot: Snapshot, plan: Plan, show: int, before: Callable[[str], Any]
 ) -> tuple[int, tuple[Sample, ...]]:
     """How many requests the rows take, and the first rows with theirs: the work is taken as a run would take it."""
-    destination = it.destination
-    work = PlanWork(snapshot, plan, destination.routes, it.projection.fragments, limit=it.options.limit)
+    destination, projection = it.destination, it.projection
+    shown = shown_key(it.sync, it.means)
+    work = PlanWork(
+        snapshot, plan, destination.routes, projection.fragments, limit=it.options.limit, cover=projection.cover
+    )
     requests = 0
     sample: list[Sample] = []
     with closing(work):
@@ -127,10 +135,15 @@ def _walk(
                 for offset, (key, change) in enumerate(keys[: show - len(sample)]):
                     for batch in batches:
                         request = destination.build(batch)
-                        row = destination.build(batch.part(offset, offset + 1)).body.decode()
-                        body = request.body.decode()
-                        sample.append(Sample(key, change, request.method, request.url, body, before(key), row))
+                        row = _shown(destination.build(batch.part(offset, offset + 1)))
+                        body = _shown(request)
+                        sample.append(Sample(shown(key), change, request.method, request.url, body, before(key), row))
     return requests, tuple(sample)
+
+
+def _shown(request: Request) -> str:
+    """The body, without what the sync redacts."""
+    return (request.shown_body or b"").decode()
 
 
 def _keys(snapshot: Snapshot, batch: Batch) -> list[tuple[str, str]]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from connector.actions.hidden import real_key, shown_columns
 from connector.errors import ConfigError
-from connector.run.recover import recover
+from connector.plan.elsewhere import bring, fetch
+from connector.run.keeping import catch_up, plans_in_warehouse, refuse_misplaced, tell, warehouse_snapshot
+from connector.run.recover import recover, refuse_lost_ledger
 from connector.state.snapshot import open_snapshot, view_snapshot
 from connector.values import quoted_text
 
 if TYPE_CHECKING:
+    from connector.ports import WarehouseSnapshot
     from connector.project.definition import Sync
     from connector.run.means import Means
     from connector.state.snapshot import Snapshot
@@ -34,8 +39,9 @@ class Undelivered:
 def list_undelivered(sync: Sync, means: Means) -> list[Undelivered]:
     """The rejected, quarantined, held and (events only) unsent rows, by key, as the last settled run left them."""
     with view_snapshot(means.state_dir, sync.name) as snapshot:
+        key, fragment = shown_columns(sync, means, snapshot)
         rows = snapshot.connection.execute(
-            "SELECT key, outcome, cause, attempts, first_reason, last_reason, first_run, last_run, fragment "
+            f"SELECT {key}, outcome, cause, attempts, first_reason, last_reason, first_run, last_run, {fragment} "
             "FROM state.undelivered ORDER BY key"
         ).fetchall()
     return [Undelivered(*row) for row in rows]
@@ -46,9 +52,9 @@ def retry(sync: Sync, means: Means, *, key: str | None = None) -> int:
 
     Raises BusyError while a run goes on, ConfigError for a key that is not among them.
     """
-    which = "outcome IN ('rejected', 'quarantined')" + _of_key(key)
     with open_snapshot(means.state_dir, sync.name) as snapshot:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
+        which = "outcome IN ('rejected', 'quarantined')" + _of_key(real_key(sync, snapshot, key))
         count = _count(snapshot, f"state.undelivered WHERE {which}")
         _refuse_nothing(count, key, sync.name)
         snapshot.connection.execute(
@@ -63,15 +69,19 @@ def release(sync: Sync, means: Means, *, key: str | None = None, drop: bool = Fa
     They are offered by the next run; with `drop` they count as accepted and are not offered until they change.
     Raises BusyError while a run goes on, ConfigError for a key that is not among them.
     """
-    which = "outcome IN ('in_doubt', 'quarantined')" + _of_key(key)
-    gone = "true" + _of_key(key)
     with open_snapshot(means.state_dir, sync.name) as snapshot:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
+        chosen = _of_key(real_key(sync, snapshot, key))
+        which, gone = "outcome IN ('in_doubt', 'quarantined')" + chosen, "true" + chosen
+        refuse_misplaced(sync, snapshot)
         count = _count(snapshot, f"state.undelivered WHERE {which}")
         deleted = _count(snapshot, f"state.deleted WHERE {gone}")
         _refuse_nothing(count + deleted, key, sync.name)
+        remote = _fetched(sync, means, snapshot, which) if drop and plans_in_warehouse(sync) else None
         with snapshot.transaction():
             if drop:
+                if remote is not None:
+                    bring(snapshot, seen=False)
                 for statement in _drop(which):
                     snapshot.connection.execute(statement)
             else:
@@ -80,7 +90,32 @@ def release(sync: Sync, means: Means, *, key: str | None = None, drop: bool = Fa
                     f"ELSE 'rejected' END, attempts = 0, cause = NULL WHERE {which}"
                 )
                 snapshot.connection.execute(f"DELETE FROM state.deleted WHERE {gone}")
+        tell(snapshot, remote)
     return count + (0 if drop else deleted)
+
+
+def _fetched(sync: Sync, means: Means, snapshot: Snapshot, which: str) -> WarehouseSnapshot:
+    """The snapshot in the warehouse, after fetching what it holds of these undelivered rows."""
+    remote = warehouse_snapshot(sync, means)
+    catch_up(snapshot, remote, sync, means, lost=partial(refuse_lost_ledger, sync, snapshot, means.history))
+    keys = snapshot.connection.sql(f"SELECT key FROM state.undelivered WHERE {which}").to_arrow_table()
+    with remote.accepted(keys) as reader:
+        fetch(snapshot, reader)
+    return remote
+
+
+def quarantine(sync: Sync, means: Means, *, key: str | None = None) -> int:
+    """How many rejected rows are not offered any more, until they change or are released.
+
+    Raises BusyError while a run goes on, ConfigError for a key that is not among them.
+    """
+    with open_snapshot(means.state_dir, sync.name) as snapshot:
+        recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
+        which = "outcome = 'rejected'" + _of_key(real_key(sync, snapshot, key))
+        count = _count(snapshot, f"state.undelivered WHERE {which}")
+        _refuse_nothing(count, key, sync.name)
+        snapshot.connection.execute(f"UPDATE state.undelivered SET outcome = 'quarantined' WHERE {which}")
+    return count
 
 
 def _drop(which: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.figures import duration, number
+from connector.actions.figures import duration, number
 from connector.cli.screen import DIM
 from connector.run.progress import Silent
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import traceback
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.figures import counted
+from connector.actions.figures import counted
 from connector.cli.layout import Styled
 from connector.cli.screen import BAD, DIM, STRONG, WARN
 from connector.errors import Problem
@@ -70,19 +65,3 @@ def error_json(error: ConnectorError) -> dict[str, Any]:
     """The document a failed command prints with --json."""
     first, *_ = error.problems
     return {"error": problem_json(first), "problems": [problem_json(problem) for problem in error.problems]}
-
-
-def save_traceback(error: BaseException, folder: Path | None) -> Path:
-    """The file that the traceback was written to: in `folder` when that works, else where temporary files go."""
-    text = "".join(traceback.format_exception(error))
-    name = f"error-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
-    for place in (folder, Path(tempfile.gettempdir())):
-        if place is None or not place.is_dir():
-            continue
-        path = place / name
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError:
-            continue
-        return path
-    return Path(os.devnull)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from connector.cli.figures import clock_time, counted, milliseconds, moment, number, size
+from connector.actions.figures import clock_time, counted, milliseconds, moment, number, size
 from connector.cli.layout import Brief, Column, Styled, Table
 from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, compact, pretty
 from connector.cli.show_run import OUTCOME_STYLE, spoken
@@ -99,13 +99,13 @@ def show_call(stream: Stream, call: Call) -> None:
     stream.line(", ".join(about), indent=2)
     stream.line()
     stream.line(Styled(f"{call.method} {call.url}", STRONG))
-    _show_message(stream, call.request_headers, call.request_body, call.request_bytes)
+    _show_message(stream, call.request_headers, call.request_body, call.request_bytes, call.bodies)
     stream.line()
     if call.status is None:
         stream.line(Styled(f"no reply: {call.error or 'none came yet'}", WARN))
     else:
         stream.line(_status(call), Styled(f"  {milliseconds(call.ms)}", DIM))
-        _show_message(stream, call.response_headers or {}, call.response_body, call.response_bytes or 0)
+        _show_message(stream, call.response_headers or {}, call.response_body, call.response_bytes or 0, call.bodies)
     if call.verdict or call.reason:
         stream.line()
         said = f": {call.reason}" if call.reason else ""
@@ -114,13 +114,17 @@ def show_call(stream: Stream, call: Call) -> None:
         )
 
 
-def _show_message(stream: Stream, headers: Mapping[str, str], body: str | None, size_bytes: int) -> None:
+def _show_message(
+    stream: Stream, headers: Mapping[str, str], body: str | None, size_bytes: int, bodies: str | None
+) -> None:
     for name, value in headers.items():
         stream.line(Styled(f"{name}: ", DIM), value, indent=2, hang=4)
     if not body:
-        stream.line(Styled("no body" if not size_bytes else f"{size(size_bytes)}, not kept", DIM), indent=2)
+        why = ": store_payloads is off" if bodies == "off" else ""
+        stream.line(Styled("no body" if not size_bytes else f"{size(size_bytes)}, not kept{why}", DIM), indent=2)
         return
-    stream.line(Styled(size(size_bytes), DIM), indent=2)
+    redacted = ", without what the sync redacts" if bodies == "redacted" else ""
+    stream.line(Styled(size(size_bytes) + redacted, DIM), indent=2)
     try:
         parsed = json.loads(body)
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.figures import counted, estimate, number, size
+from connector.actions.figures import counted, estimate, number, size
 from connector.cli.layout import Brief, Column, Styled, Table
 from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, compact
 from connector.cli.show_run import CHANGES, OUTCOME_STYLE, model_line, spoken

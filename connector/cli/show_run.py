@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from connector.cli.figures import counted, duration, number
+from connector.actions.figures import counted, duration, number
 from connector.cli.layout import Column, Styled, Table
 from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from connector.errors import Problem, SourceError
-from connector.plan.numbering import KEPT_VALUES, PASSING_VALUES, Span, number
+from connector.plan.differences import compared_sql, removed_sql, unchanged_sql, usable_sql
+from connector.plan.elsewhere import AMBIGUOUS, MARKED, bring, counted
+from connector.plan.numbering import KEPT_VALUES, PASSING_VALUES, Span, number, number_in_place
+from connector.plan.rows_file import keep_shown
 from connector.ports import Change, Outcome
 from connector.values import quoted_text
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from connector.compile import Projection
+    from connector.plan.elsewhere import Elsewhere
     from connector.ports import Route
     from connector.state.snapshot import Snapshot
 
@@ -30,6 +34,8 @@ CREATE TEMP TABLE repeated (key VARCHAR);
 CREATE TEMP TABLE shared (id VARCHAR);
 CREATE TEMP TABLE compared (row BIGINT, key VARCHAR, id VARCHAR, change VARCHAR, lane VARCHAR, outcome VARCHAR,
     reason VARCHAR, fragment VARCHAR)"""
+
+_REPEATED = "SELECT key FROM staged WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class Ask:
     key: str | None = None
     max_attempts: int = 5
     hold_in_doubt: bool = False
+    payloads: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +105,47 @@ class PlanInfo:
     hold_in_doubt: bool
     whole: bool = True
     counts: Mapping[str, int] = field(default_factory=dict)
+    hidden_key: Sequence[bool] = ()
+    hidden_id: bool = False
 
 
-def stage(snapshot: Snapshot, batches: pa.RecordBatchReader, projection: Projection, ask: Ask, now_ms: int) -> None:
+def stage(
+    snapshot: Snapshot,
+    batches: pa.RecordBatchReader,
+    projection: Projection,
+    ask: Ask,
+    now_ms: int,
+    *,
+    marked: bool = False,
+) -> None:
     """Nothing, after reading every row into the table `staged`: key, id, typed values, problem, fingerprint.
 
     Raises SourceError when the result breaks off. Events carry no fingerprint: their key alone decides.
+
+    Where the snapshot holds nothing, nearly every row will be sent, so the rows are staged in the sync's file and are
+    the plan themselves: written once, and not once more for each. `staged` is a view of them then. `marked` rows were
+    compared in the warehouse already.
     """
     connection = snapshot.connection
+    # The values of an object need not be in the file, and those that are redacted must not be.
+    fit = (projection.cover is None or ask.events) and not marked
+    in_file = fit and ask.key is None and not ask.skip_first and _holds_nothing(snapshot)
+    connection.execute("DROP TABLE IF EXISTS state.staged")  # of a process that died before it had a plan
     connection.execute(f"SET VARIABLE send_time_ms = {now_ms}")
     values = "".join(f", {value.sql} AS {value.name}" for value in projection.values)
     named = f"{projection.key} AS key, {projection.id} AS id, {projection.problem} AS problem{values}"
-    rows = f"SELECT {named} FROM batches"
+    rows = f"SELECT {named}{MARKED if marked else ''} FROM batches"
     chosen = f" WHERE key = {quoted_text(ask.key)}" if ask.key is not None else ""
     fp = "NULL::UHUGEINT" if ask.events else projection.fingerprint
     connection.register("batches", batches)
     try:
-        connection.execute(f"CREATE TEMP TABLE staged AS SELECT *, {fp} AS fp FROM ({rows}){chosen}")
+        table = "TABLE state.staged" if in_file else "TEMP TABLE staged"
+        connection.execute(f"CREATE {table} AS SELECT *, {fp} AS fp FROM ({rows}){chosen}")
+        if in_file:
+            connection.execute("CREATE OR REPLACE TEMP VIEW staged AS SELECT rowid, * FROM state.staged")
     except duckdb.Error as error:
+        if str(snapshot.path) in str(error):
+            raise  # it is the sync's file that cannot be written
         raise SourceError(
             f"the model's result broke off: {str(error).strip().splitlines()[0]}",
             slug="source-broke-off",
@@ -125,44 +155,99 @@ def stage(snapshot: Snapshot, batches: pa.RecordBatchReader, projection: Project
         connection.unregister("batches")
 
 
-def compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route], ask: Ask) -> Plan:
+def compare(
+    snapshot: Snapshot, projection: Projection, routes: Sequence[Route], ask: Ask, elsewhere: Elsewhere | None = None
+) -> Plan:
     """The plan, written down: tables `state.plan`, `state.span` and the info needed to settle it.
+
+    `elsewhere` is what the warehouse counted, where it made the comparison: `staged` has only what matters then.
 
     The values of events are written down, too (`state.ready`): an event that was not delivered is kept, whether the
     model still returns it or not. Those of objects need not outlive the process.
     """
-    size = snapshot.size()
+    size = snapshot.size() if elsewhere is None else elsewhere.size
+    if elsewhere is not None:
+        with snapshot.transaction():
+            bring(snapshot, seen=not ask.events)
     with snapshot.transaction():
-        counts = _compare(snapshot, projection, routes, ask)
-        spans, ready = number(snapshot, projection, keep=ask.events)
+        counts = _all_new(snapshot, projection)
+        if counts is not None:
+            spans, ready = number_in_place(snapshot, projection, counts.added)
+        else:
+            counts = _compare(snapshot, projection, routes, ask, elsewhere)
+            spans, ready = number(snapshot, projection, keep=ask.events)
+            if ask.payloads and any(span.lane == "settled" for span in spans):
+                keep_shown(snapshot, projection, routes, ready)
         settled = _settled(snapshot)
         cautions = _cautions(snapshot, projection, ready)
         snapshot.keep("plan", asdict(_info(projection, routes, ask, counts)))
         snapshot.connection.execute("DROP TABLE repeated; DROP TABLE shared; DROP TABLE compared")
     if ready in (KEPT_VALUES, PASSING_VALUES):
-        snapshot.connection.execute("DROP TABLE staged")
+        is_view = _is_in_file(snapshot)
+        snapshot.connection.execute("DROP VIEW staged; DROP TABLE state.staged" if is_view else "DROP TABLE staged")
     return Plan(ask.run_id, counts, spans, settled, size, whole=ask.key is None, ready=ready, cautions=cautions)
 
 
-def _compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route], ask: Ask) -> Counts:
+def _holds_nothing(snapshot: Snapshot) -> bool:
+    """Whether there is nothing to compare with: no row was accepted, is undelivered, or was deleted."""
+    return not any(
+        snapshot.one(f"SELECT count(*) FROM state.{name}") for name in ("accepted", "undelivered", "deleted")
+    )
+
+
+def _is_in_file(snapshot: Snapshot) -> bool:
+    """Whether the rows are staged in the sync's file."""
+    sql = "SELECT count(*) FROM information_schema.tables WHERE table_catalog = 'state' AND table_name = 'staged'"
+    return bool(snapshot.one(sql))
+
+
+def _all_new(snapshot: Snapshot, projection: Projection) -> Counts | None:
+    """The counts of a first run in which every row can be sent; None when it is another run, or some row cannot."""
+    if not _is_in_file(snapshot):
+        return None
+    connection, one = snapshot.connection, snapshot.one
+    unfit = "SELECT count(*) FROM state.staged WHERE key IS NULL OR problem IS NOT NULL"
+    if one(unfit) or not one("SELECT count(*) FROM state.staged"):
+        return None
+    connection.execute(_NOTHING_TO_COMPARE)
+    connection.execute(f"INSERT INTO repeated {_REPEATED}; INSERT INTO shared {_shared(projection)}")
+    if one("SELECT count(*) FROM repeated") or one("SELECT count(*) FROM shared"):
+        connection.execute("DROP TABLE repeated; DROP TABLE shared; DROP TABLE compared")
+        return None
+    queried, added = one("SELECT count(*) FROM state.staged"), one("SELECT count(key) FROM state.staged")
+    return Counts(queried=int(queried), added=int(added))
+
+
+def _shared(projection: Projection) -> str:
+    """SQL for the ids that stand on two rows with different keys: only an id that is not the key can."""
+    own = "GROUP BY id HAVING count(DISTINCT key) > 1" if projection.own_id else "WHERE false"
+    return f"SELECT id FROM staged {own}"
+
+
+def _compare(
+    snapshot: Snapshot, projection: Projection, routes: Sequence[Route], ask: Ask, elsewhere: Elsewhere | None
+) -> Counts:
     """The counts, after making the narrow table `compared`."""
     connection = snapshot.connection
-    unchanged = _unchanged(snapshot, ask)
-    if unchanged is not None:
+    found = _found_again(snapshot, ask) if elsewhere is None else None
+    if found is not None and found == snapshot.size() == snapshot.one("SELECT count(*) FROM staged"):
+        # Most runs are like that: each accepted row came back once, none is new, and none is missing.
         connection.execute(_NOTHING_TO_COMPARE)
-        return unchanged
+        return Counts(queried=int(snapshot.one("SELECT count(*) FROM staged")), unchanged=found)
     # A chosen row, or events that are to be sent again, are wanted in Pendo: they are no baseline.
     first = ask.key is None and not ask.full_resync and snapshot.info("settled_once") is None
     baseline = ask.events and ask.skip_first and first
-    connection.execute(
-        "CREATE TEMP TABLE repeated AS SELECT key FROM staged WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1"
-    )
-    # Only an id that is not the key can stand on two rows with different keys.
-    own = "GROUP BY id HAVING count(DISTINCT key) > 1" if projection.own_id else "WHERE false"
-    connection.execute(f"CREATE TEMP TABLE shared AS SELECT id FROM staged {own}")
-    connection.execute(_compared(projection, ask, baseline=baseline))
+    repeated, shared = (_REPEATED, _shared(projection)) if elsewhere is None else AMBIGUOUS
+    connection.execute(f"CREATE TEMP TABLE repeated AS {repeated}")
+    connection.execute(f"CREATE TEMP TABLE shared AS {shared}")
+    narrowed = not baseline and not ask.full_resync and snapshot.size() > 0
+    # A table of its own: two large joins at once would need twice the memory.
+    rows = usable_sql(projection, events=ask.events, differing=narrowed)
+    connection.execute(f"CREATE TEMP TABLE usable AS {rows}")
+    connection.execute(compared_sql(projection, ask, baseline=baseline, rows="FROM usable"))
+    connection.execute("DROP TABLE usable")
     if not ask.events:
-        connection.execute(_removed(ask, has_route=any(Change.REMOVED in route.changes for route in routes)))
+        connection.execute(removed_sql(ask, has_route=any(Change.REMOVED in route.changes for route in routes)))
     if baseline:
         connection.execute(
             "INSERT INTO state.accepted SELECT key, NULL, NULL FROM compared "
@@ -170,23 +255,23 @@ def _compare(snapshot: Snapshot, projection: Projection, routes: Sequence[Route]
         )
         # Taken here and now: should this run die, what is new to the next one is an event.
         snapshot.keep("settled_once", ask.run_id)
-    return _counts(snapshot)
+    unchanged = snapshot.one("SELECT count(*) FROM compared WHERE lane IS NULL")
+    if narrowed:
+        unchanged = found
+        if found is None or snapshot.one("SELECT count(*) FROM repeated"):
+            unchanged = snapshot.one(unchanged_sql(events=ask.events))
+    return counted(_counts(snapshot, int(unchanged)), elsewhere)
 
 
-def _unchanged(snapshot: Snapshot, ask: Ask) -> Counts | None:
-    """The counts of a model that returned exactly what was accepted; None when it did not, or may not have.
-
-    Most runs are like that. As many accepted rows were found again as the model returned rows, and as there are: so
-    each of them once, none is new, and none is missing.
-    """
+def _found_again(snapshot: Snapshot, ask: Ask) -> int | None:
+    """How many accepted rows the model returned as they are; None where more than that says what is unchanged."""
     size, one = snapshot.size(), snapshot.one
-    if ask.full_resync or ask.key is not None or not size or one("SELECT count(*) FROM staged") != size:
+    if ask.full_resync or ask.key is not None or not size:
         return None
     if one("SELECT count(*) FROM state.undelivered") or one("SELECT count(*) FROM state.deleted"):
         return None
     same = "s.key = a.key" if ask.events else "s.key = a.key AND s.fp = a.fp"
-    found = int(one(f"SELECT count(*) FROM state.accepted a WHERE EXISTS (SELECT 1 FROM staged s WHERE {same})"))
-    return Counts(queried=int(one("SELECT count(*) FROM staged")), unchanged=found) if found == size else None
+    return int(one(f"SELECT count(*) FROM state.accepted a WHERE EXISTS (SELECT 1 FROM staged s WHERE {same})"))
 
 
 def _info(projection: Projection, routes: Sequence[Route], ask: Ask, counts: Counts) -> PlanInfo:
@@ -202,84 +287,12 @@ def _info(projection: Projection, routes: Sequence[Route], ask: Ask, counts: Cou
         hold_in_doubt=ask.hold_in_doubt,
         whole=ask.key is None,
         counts=asdict(counts),
+        hidden_key=() if projection.cover is None else projection.cover.key,
+        hidden_id=projection.cover is not None and projection.cover.id,
     )
 
 
-def _compared(projection: Projection, ask: Ask, *, baseline: bool) -> str:
-    """SQL that makes `compared`: a narrow row for each usable row of the model and each kept one.
-
-    `lane` is NULL where the row is unchanged.
-    """
-    # An event that was sent again on purpose and did not arrive is owed, although it was accepted once.
-    differs = "a_key IS NULL OR u_key IS NOT NULL" if ask.events else "a_key IS NULL OR a_fp IS DISTINCT FROM fp"
-    if ask.full_resync:
-        differs = "true"
-    if baseline:
-        differs = "false"
-    change = "'added'" if ask.events else "CASE WHEN a_key IS NULL THEN 'added' ELSE 'changed' END"
-    same = f"u_fp IS NOT DISTINCT FROM ({projection.fingerprint})"
-    kept_filter = f"AND key = {quoted_text(ask.key)}" if ask.key is not None else ""
-    kept = (
-        f"""
-        UNION ALL
-        SELECT NULL, key, coalesce(id, key), 'added', CASE WHEN outcome IN ('quarantined', 'in_doubt') THEN 'settled'
-            WHEN cause = 'row' THEN 'alone' WHEN cause = 'batch' THEN 'late' ELSE 'send' END,
-            CASE WHEN outcome IN ('quarantined', 'in_doubt') THEN outcome END, last_reason, fragment
-        FROM state.undelivered WHERE fragment IS NOT NULL AND key NOT IN (SELECT key FROM staged WHERE key IS NOT NULL)
-            {kept_filter}"""
-        if ask.events
-        else ""
-    )
-    return f"""
-    CREATE TEMP TABLE compared AS
-    SELECT row, key, id, change,
-        CASE WHEN NOT ({differs}) THEN NULL WHEN fate IS NOT NULL THEN 'settled'
-            WHEN u_key IS NOT NULL AND u_cause = 'row' AND same THEN 'alone'
-            WHEN u_key IS NOT NULL AND u_cause = 'batch' AND same THEN 'late' ELSE 'send' END AS lane,
-        CASE WHEN {differs} THEN fate END AS outcome,
-        CASE fate WHEN 'quarantined' THEN u_reason WHEN 'in_doubt' THEN u_reason WHEN 'rejected' THEN why END AS reason,
-        NULL::VARCHAR AS fragment
-    FROM (
-        SELECT *, {change} AS change, u_key IS NOT NULL AND {same} AS same,
-            CASE WHEN problem IS NOT NULL THEN problem
-                WHEN d_key IS NOT NULL THEN 'this sync had the id deleted on ' || strftime(d_at, '%Y-%m-%d')
-                    || '; Pendo ignores it until donotprocess is false there. Then: connector release SYNC --key KEY'
-                WHEN s_id IS NOT NULL THEN 'two rows of the model have the id ' || to_json(id) END AS why,
-            CASE WHEN u_key IS NOT NULL AND u_outcome = 'quarantined' AND {same} THEN 'quarantined'
-                WHEN u_outcome = 'in_doubt' AND {str(ask.events).lower()} THEN 'in_doubt'
-                WHEN why IS NOT NULL THEN 'rejected' END AS fate
-        FROM (SELECT rowid AS row, * FROM staged WHERE key IS NOT NULL AND key NOT IN (SELECT key FROM repeated))
-        LEFT JOIN (SELECT key AS a_key, fp AS a_fp FROM state.accepted) ON a_key = key
-        LEFT JOIN (SELECT key AS u_key, fp AS u_fp, outcome AS u_outcome, cause AS u_cause, last_reason AS u_reason
-            FROM state.undelivered) ON u_key = key
-        LEFT JOIN (SELECT key AS d_key, deleted_at AS d_at FROM state.deleted) ON d_key = key
-        LEFT JOIN (SELECT id AS s_id FROM shared) ON s_id = id
-    ){kept}"""
-
-
-def _removed(ask: Ask, *, has_route: bool) -> str:
-    """SQL that adds the rows which Pendo has, or may have, from this sync and the model no longer returns.
-
-    What was said of an undelivered row holds for its removal where it was one: those have no fingerprint.
-    """
-    chosen = f"AND key = {quoted_text(ask.key)}" if ask.key is not None else ""
-    lane, outcome, reason = "'settled'", f"'{Outcome.SUCCEEDED}'", "NULL"
-    if has_route:
-        lane = "CASE WHEN u_outcome = 'quarantined' THEN 'settled' WHEN u_cause = 'row' THEN 'alone' ELSE 'removed' END"
-        outcome = "CASE WHEN u_outcome = 'quarantined' THEN u_outcome END"
-        reason = "CASE WHEN u_outcome = 'quarantined' THEN u_reason END"
-    return f"""
-    INSERT INTO compared
-    SELECT NULL, key, coalesce(id, key), 'removed', {lane}, {outcome}, {reason}, NULL FROM (
-        SELECT key, id FROM state.accepted
-        UNION ALL
-        SELECT key, id FROM state.undelivered WHERE touched AND key NOT IN (SELECT key FROM state.accepted)) AS had
-    LEFT JOIN (SELECT key AS u_key, outcome AS u_outcome, cause AS u_cause, last_reason AS u_reason
-        FROM state.undelivered WHERE fp IS NULL) ON u_key = key
-    WHERE NOT EXISTS (SELECT 1 FROM staged WHERE staged.key = had.key) {chosen}"""
-
-
-def _counts(snapshot: Snapshot) -> Counts:
+def _counts(snapshot: Snapshot, unchanged: int) -> Counts:
     """Each count from a query of its own, so that the identities can fail."""
     one = snapshot.one
     planned = "SELECT change, count(*) FROM compared WHERE lane IS NOT NULL GROUP BY ALL"
@@ -289,7 +302,7 @@ def _counts(snapshot: Snapshot) -> Counts:
         queried=int(one("SELECT count(*) FROM staged")) + kept,
         null_key=int(one("SELECT count(*) FROM staged WHERE key IS NULL")),
         duplicate_key=int(one("SELECT count(*) FROM staged WHERE key IN (SELECT key FROM repeated)")),
-        unchanged=int(one("SELECT count(*) FROM compared WHERE lane IS NULL")),
+        unchanged=unchanged,
         added=by_change.get("added", 0),
         changed=by_change.get("changed", 0),
         removed=by_change.get("removed", 0),

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from connector.ports import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from connector.compile import Projection
     from connector.state.snapshot import Snapshot
 
@@ -54,14 +56,9 @@ def number(snapshot: Snapshot, projection: Projection, *, keep: bool) -> tuple[t
         spans.append(Span(lane, Change(change), first, first + size))
     names = "".join(f", {value.name}" for value in projection.values)
     ready = KEPT_VALUES if keep else PASSING_VALUES
-    connection.execute(
-        "DROP TABLE IF EXISTS state.plan; DROP TABLE IF EXISTS state.span; DROP TABLE IF EXISTS state.ready"
-    )
+    _drop(snapshot, "plan", "ready", "span")
     connection.execute(_PLAN_TABLE)
-    connection.execute("CREATE TABLE state.span (lane VARCHAR, change VARCHAR, first BIGINT, stop BIGINT)")
-    for span in spans:
-        row = [span.lane, span.change.value, span.first, span.stop]
-        connection.execute("INSERT INTO state.span VALUES (?, ?, ?, ?)", row)
+    _write_spans(snapshot, spans)
     if len(spans) == 1 and spans[0].lane == "send" and not _any_kept(snapshot, spans[0]):
         rows, last = connection.execute("SELECT count(*), max(rowid) FROM staged").fetchone() or (0, None)
         if rows == spans[0].stop == last + 1:
@@ -75,6 +72,51 @@ def number(snapshot: Snapshot, projection: Projection, *, keep: bool) -> tuple[t
     if snapshot.one(f"SELECT count(*) FROM {ready} WHERE n <> rowid - (SELECT min(rowid) FROM {ready})"):
         connection.execute(f"{_make(ready)} AS SELECT * FROM {ready} ORDER BY n")
     return tuple(spans), ready
+
+
+def number_in_place(snapshot: Snapshot, projection: Projection, rows: int) -> tuple[tuple[Span, ...], str]:
+    """What `number` returns, where every row that is staged in the sync's file is sent: they are the plan as they are.
+
+    Their numbers are the row ids, which begin at 0 and have no gap in a table that was written whole.
+    """
+    connection = snapshot.connection
+    span = Span("send", Change.ADDED, 0, rows)
+    if connection.execute("SELECT min(rowid), max(rowid) FROM state.staged").fetchone() != (0, rows - 1):
+        msg = "the staged rows are not numbered from 0"
+        raise AssertionError(msg)
+    _drop(snapshot, "plan", "ready", "span")
+    _write_spans(snapshot, [span])
+    names = "".join(f", {value.name}" for value in projection.values)
+    values = f"SELECT rowid AS n, id, NULL::VARCHAR AS fragment{names} FROM state.staged"
+    connection.execute(
+        f"CREATE VIEW state.plan AS SELECT rowid AS n, key, nullif(id, key) AS id, '{span.change}' AS change, fp, "
+        "NULL::VARCHAR AS problem, NULL::VARCHAR AS outcome, NULL::VARCHAR AS reason, NULL::VARCHAR AS fragment "
+        "FROM state.staged"
+    )
+    connection.execute(f"CREATE VIEW state.ready AS {values}")
+    return (span,), f"({values})"
+
+
+def forget(snapshot: Snapshot) -> None:
+    """Nothing, after dropping everything that a plan left in the sync's file."""
+    _drop(snapshot, "plan", "ready", "span", "shown", "staged")
+
+
+def _drop(snapshot: Snapshot, *names: str) -> None:
+    """Nothing, after dropping these tables, or the views in their place."""
+    found = "SELECT table_name, table_type FROM information_schema.tables WHERE table_catalog = 'state'"
+    kinds = dict(snapshot.connection.execute(found).fetchall())
+    for name in names:
+        if name in kinds:
+            snapshot.connection.execute(f"DROP {'VIEW' if kinds[name] == 'VIEW' else 'TABLE'} state.{name}")
+
+
+def _write_spans(snapshot: Snapshot, spans: Sequence[Span]) -> None:
+    connection = snapshot.connection
+    connection.execute("CREATE TABLE state.span (lane VARCHAR, change VARCHAR, first BIGINT, stop BIGINT)")
+    for span in spans:
+        row = [span.lane, span.change.value, span.first, span.stop]
+        connection.execute("INSERT INTO state.span VALUES (?, ?, ?, ?)", row)
 
 
 def _number_whole(snapshot: Snapshot, projection: Projection, span: Span, ready: str) -> str:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from connector.failpoints import reach
 from connector.plan import Counts, PlanInfo
+from connector.plan.numbering import forget
+from connector.plan.result import drop_result, make_result
+from connector.plan.rows_file import write_rows
 from connector.ports import Change, Outcome
 from connector.values import quoted_text
 
@@ -21,10 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from connector.state.snapshot import Snapshot
-
-# From best to worst; a row gets the worst outcome of its routes.
-_SEVERITY = list(Outcome)
-_NAMED = "[" + ", ".join(quoted_text(o) for o in _SEVERITY) + "]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +57,17 @@ def settle(
     try:
         with snapshot.transaction():
             connection.execute("CREATE TEMP TABLE ranges AS SELECT * FROM journal")
-            connection.execute(_result(info))
+            make_result(snapshot, info)
             settlement = Settlement(info.run_id, Counts(**info.counts), _tally(snapshot))
             if rows_path is not None:
-                _write_rows(snapshot, rows_path)
+                write_rows(snapshot, info, rows_path)
             reach("rows-file-written")
-            for statement in _fold(info, now_ms, stopped=stopped):
+            for statement in _fold(snapshot, info, settlement, now_ms, stopped=stopped):
                 connection.execute(statement)
             if info.whole and not stopped:
                 snapshot.keep("settled_once", info.run_id)
             snapshot.keep("last_settled", summary(settlement))
-            connection.execute("DROP TABLE result; DROP TABLE ranges")
+            drop_result(snapshot, info)
             _forget_plan(snapshot)
             reach("before-settle-commit")
     finally:
@@ -81,11 +80,12 @@ def discard(snapshot: Snapshot) -> None:
     """Nothing, after forgetting the plan that stands in the file; nothing of it was sent."""
     with snapshot.transaction():
         _forget_plan(snapshot)
+    snapshot.shrink()
 
 
 def _forget_plan(snapshot: Snapshot) -> None:
     snapshot.keep("plan", None)
-    snapshot.connection.execute("DROP TABLE state.plan; DROP TABLE state.span; DROP TABLE IF EXISTS state.ready")
+    forget(snapshot)
 
 
 def nothing(run_id: str) -> Settlement:
@@ -107,64 +107,6 @@ def summary(settlement: Settlement) -> dict[str, Any]:
     }
 
 
-def _result(info: PlanInfo) -> str:
-    """SQL that makes `result`: each row of the plan with its worst outcome over the routes its change needs.
-
-    `id` is NULL where it equals the key, as in the plan and in the snapshot.
-
-    `touched`: on some route Pendo took the row, or may have.
-
-    The ranges of one route do not overlap, so the one that starts last before a number is the only one it can be in.
-    A later call about the same rows wins (`call_id`), should a dead process have left both.
-    """
-    joins, levels, picks = [], [], []
-    for at, (route, changes) in enumerate(info.routes.items()):
-        listed = ", ".join(quoted_text(change) for change in changes)
-        joins.append(f"ASOF LEFT JOIN ({_ranges(route)}) r{at} ON p.n >= r{at}.first")
-        inside = f"p.n < r{at}.stop"
-        levels.append(
-            f"CASE WHEN p.change NOT IN ({listed}) THEN 0 WHEN {inside} THEN list_position({_NAMED}, r{at}.outcome) "
-            f"ELSE {_SEVERITY.index(Outcome.NOT_ATTEMPTED) + 1} END"
-        )
-        picks.append((at, inside, listed))
-    worst = f"greatest({', '.join(levels)})" if len(levels) > 1 else (levels[0] if levels else "0")
-    touched = " OR ".join(
-        f"(p.change IN ({listed}) AND {inside} AND r{at}.outcome IN ('succeeded', 'in_doubt'))"
-        for at, inside, listed in picks
-    )
-
-    def pick(column: str) -> str:
-        """The column of the first route whose outcome is the worst one."""
-        cases = " ".join(
-            f"WHEN p.change IN ({listed}) AND {inside} AND list_position({_NAMED}, r{at}.outcome) = level "
-            f"THEN r{at}.{column}"
-            for at, inside, listed in picks
-        )
-        return f"CASE {cases} END" if cases else "NULL"
-
-    call = f"nullif({pick('call_id')}, 0)::BIGINT"
-    return f"""
-    CREATE TEMP TABLE result AS
-    SELECT p.n, p.key, p.id, p.change, p.fp, p.problem, {worst} AS level,
-        coalesce(p.outcome, {_NAMED}[level]) AS outcome,
-        coalesce(p.reason, {pick("reason")}) AS reason,
-        CASE WHEN p.outcome IS NULL THEN {pick("cause")} WHEN p.problem IS NOT NULL THEN 'value' END AS cause,
-        CASE WHEN p.outcome IS NULL THEN {call} END AS call_id,
-        CASE WHEN p.outcome IS NULL THEN coalesce({pick("attempts")}, 0) ELSE 0 END::INTEGER AS attempts,
-        coalesce({touched or "false"}, false) AS touched
-    FROM state.plan p {" ".join(joins)}"""
-
-
-def _ranges(route: str) -> str:
-    """SQL for the ranges of one route, of two that start alike the one of the later call."""
-    known = f"SELECT * REPLACE (coalesce(call_id, 0) AS call_id) FROM ranges WHERE route = {quoted_text(route)}"
-    return (
-        "SELECT first, arg_max(stop, call_id) AS stop, arg_max(coalesce(outcome, 'in_doubt'), call_id) AS outcome, "
-        "arg_max(reason, call_id) AS reason, arg_max(cause, call_id) AS cause, max(call_id) AS call_id, "
-        f"arg_max(attempts, call_id) AS attempts FROM ({known}) GROUP BY first"
-    )
-
-
 def _tally(snapshot: Snapshot) -> dict[Outcome, dict[Change, int]]:
     tally = {outcome: dict.fromkeys(Change, 0) for outcome in Outcome}
     rows = snapshot.connection.execute("SELECT outcome, change, count(*) FROM result GROUP BY ALL").fetchall()
@@ -173,43 +115,51 @@ def _tally(snapshot: Snapshot) -> dict[Outcome, dict[Change, int]]:
     return tally
 
 
-def _write_rows(snapshot: Snapshot, path: Path) -> None:
-    """One Parquet file a run: readable while another run writes, and complete as soon as it has its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    snapshot.connection.execute(
-        "COPY (SELECT n, key, id, change, outcome, reason, cause, call_id, attempts FROM result) "
-        f"TO {quoted_text(str(partial))} "
-        "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000)"
-    )
-    partial.replace(path)
+def _fold(snapshot: Snapshot, info: PlanInfo, came: Settlement, now_ms: int, *, stopped: bool) -> list[str]:
+    """The statements that carry the outcomes into the snapshot.
 
-
-def _fold(info: PlanInfo, now_ms: int, *, stopped: bool) -> list[str]:
-    """The statements that carry the outcomes into the snapshot."""
+    Each looks through the whole plan, so those are left out that can find nothing there.
+    """
+    added, changed, removed = ({outcome: of[change] for outcome, of in came.outcomes.items()} for change in Change)
     gone = "change = 'removed' AND outcome IN ('succeeded', 'skipped')"
     fp = "NULL" if info.events else "fp"
     # Of a run that did not get to its end nobody knows every attempt.
     moved = "true" if stopped else "touched OR attempts > 0"
-    statements = [
-        f"DELETE FROM state.accepted WHERE key IN (SELECT key FROM result WHERE {gone})",
-        # Pendo may hold some of the new values, or none any more: whatever the row says next time, it must be sent.
-        f"""UPDATE state.accepted SET fp = NULL WHERE key IN (SELECT key FROM result WHERE change <> 'added'
-            AND outcome <> 'succeeded' AND ({moved}))""",
-        """UPDATE state.accepted SET fp = r.fp, id = CASE WHEN r.id <> r.key THEN r.id END FROM result r
-            WHERE accepted.key = r.key AND r.change = 'changed' AND r.outcome = 'succeeded'""",
-        f"""INSERT INTO state.accepted SELECT key, CASE WHEN id <> key THEN id END, {fp} FROM result
-            WHERE change = 'added' AND outcome = 'succeeded'
-            AND NOT EXISTS (SELECT 1 FROM state.accepted a WHERE a.key = result.key)""",
-    ]
-    if info.deletes:
-        deleted = "FROM result WHERE change = 'removed' AND outcome IN ('succeeded', 'in_doubt')"
-        at, by = f"make_timestamp_ms({now_ms})", quoted_text(info.run_id)
-        statements += [
-            f"DELETE FROM state.deleted WHERE key IN (SELECT key {deleted})",
-            f"INSERT INTO state.deleted SELECT key, coalesce(id, key), {at}, {by} {deleted}",
-        ]
-    return [*statements, *_undelivered(info)]
+    deleted = "FROM result WHERE change = 'removed' AND outcome IN ('succeeded', 'in_doubt')"
+    at, by = f"make_timestamp_ms({now_ms})", quoted_text(info.run_id)
+    statements = (
+        (
+            removed[Outcome.SUCCEEDED] + removed[Outcome.SKIPPED],
+            f"DELETE FROM state.accepted WHERE key IN (SELECT key FROM result WHERE {gone})",
+        ),
+        (
+            _besides(changed, Outcome.SUCCEEDED) + _besides(removed, Outcome.SUCCEEDED),
+            # Pendo may hold some of the new values, or none any more: whatever the row says next time must be sent.
+            f"""UPDATE state.accepted SET fp = NULL WHERE key IN (SELECT key FROM result WHERE change <> 'added'
+                AND outcome <> 'succeeded' AND ({moved}))""",
+        ),
+        (
+            changed[Outcome.SUCCEEDED],
+            """UPDATE state.accepted SET fp = r.fp, id = CASE WHEN r.id <> r.key THEN r.id END FROM result r
+                WHERE accepted.key = r.key AND r.change = 'changed' AND r.outcome = 'succeeded'""",
+        ),
+        (
+            added[Outcome.SUCCEEDED],
+            f"""INSERT INTO state.accepted SELECT key, CASE WHEN id <> key THEN id END, {fp} FROM result
+                WHERE change = 'added' AND outcome = 'succeeded'
+                AND NOT EXISTS (SELECT 1 FROM state.accepted a WHERE a.key = result.key)""",
+        ),
+        (info.deletes, f"DELETE FROM state.deleted WHERE key IN (SELECT key {deleted})"),
+        (info.deletes, f"INSERT INTO state.deleted SELECT key, coalesce(id, key), {at}, {by} {deleted}"),
+    )
+    bad = sum(_besides(of, Outcome.SUCCEEDED, Outcome.SKIPPED) for of in (added, changed, removed))
+    owed = bad or snapshot.one("SELECT count(*) FROM state.undelivered")
+    return [*(sql for found, sql in statements if found), *(_undelivered(info) if owed else ())]
+
+
+def _besides(counts: Mapping[Outcome, int], *outcomes: Outcome) -> int:
+    """How many rows have another outcome."""
+    return sum(count for outcome, count in counts.items() if outcome not in outcomes)
 
 
 def _undelivered(info: PlanInfo) -> list[str]:

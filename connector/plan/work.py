@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from connector.ports import Batch, Change, Fragments
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
+    from connector.covering import Cover
     from connector.plan import Plan, Span
     from connector.ports import Route
     from connector.state.snapshot import Snapshot
@@ -60,6 +61,27 @@ class Cut(Fragments):
         return Cut(self.column, self.first + start, self.first + stop)
 
 
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """Some rows as they may be written down; `hidden` holds the texts of every row of the column that may not be."""
+
+    cut: Cut
+    hidden: pa.Array
+
+    def joined(self) -> bytes:
+        """Every row's JSON without what is redacted, separated by commas."""
+        return self.cut.joined()
+
+    def texts(self) -> frozenset[str]:
+        """What is redacted in these rows."""
+        rows = self.hidden.slice(self.cut.first, len(self.cut)).to_pylist()
+        return frozenset(text for texts in rows for text in texts or () if text)
+
+    def part(self, start: int, stop: int) -> Covered:
+        """The rows from offset `start` up to `stop`."""
+        return Covered(self.cut.part(start, stop), self.hidden)
+
+
 class PlanWork:
     """ports.Work over the plan in a sync's file. At most `limit` rows are given out."""
 
@@ -73,10 +95,12 @@ class PlanWork:
         limit: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         first_number: int = 0,
+        cover: Cover | None = None,
     ) -> None:
         # The connection itself, and nothing else may use it meanwhile: another cursor does not see temporary tables.
         self._cursor = snapshot.connection
         self._fragments = fragments
+        self._cover = cover
         self._spans = plan.spans
         self._ready = plan.ready
         self._routes = routes
@@ -141,20 +165,41 @@ class PlanWork:
         columns = ", ".join(
             f"',' || {_or_kept(self._fragments[route.name], lane)} AS f{at}" for at, route in enumerate(routes)
         )
+        if self._cover is not None:
+            columns += ", " + self._covered(self._cover, routes, lane)
         first, stop = spans[0].first, spans[-1].stop
         reader = self._cursor.sql(
             f"SELECT n, id, {columns} FROM {self._ready} AS ready WHERE n >= {first} AND n < {stop}"
         ).to_arrow_reader(CHUNK_ROWS)
-        return _Stretch(reader, routes, first, stop, alone=lane == "alone")
+        return _Stretch(reader, routes, first, stop, alone=lane == "alone", covered=self._cover is not None)
+
+    def _covered(self, cover: Cover, routes: tuple[Route, ...], lane: str) -> str:
+        """SQL for what may be written down of each route's JSON, and for the texts that may not be."""
+        parts = []
+        for at, route in enumerate(routes):
+            shown = cover.fragments[route.name]
+            if lane != "removed":
+                shown = f"CASE WHEN fragment IS NULL THEN {shown} ELSE {cover.kept[route.name]} END"
+            parts.append(f"',' || {shown} AS s{at}")
+        texts = f"CASE WHEN fragment IS NULL THEN {cover.texts} ELSE {cover.kept_texts} END"
+        return ", ".join([*parts, f"{texts} AS texts"])
 
 
 class _Stretch:
     """A streamed run of rows on the same routes."""
 
     def __init__(
-        self, reader: pa.RecordBatchReader, routes: tuple[Route, ...], first: int, stop: int, *, alone: bool
+        self,
+        reader: pa.RecordBatchReader,
+        routes: tuple[Route, ...],
+        first: int,
+        stop: int,
+        *,
+        alone: bool,
+        covered: bool = False,
     ) -> None:
         self.reader = reader
+        self.covered = covered
         self.routes = routes
         self.at = first
         self.end = stop
@@ -162,6 +207,7 @@ class _Stretch:
         self.rows: pa.RecordBatch | None = None
         self.rows_first = first
         self.columns: list[_Column] = []
+        self.shown: list[_Column] = []
 
     def take(self, max_rows: Mapping[str, int], left: int | None) -> tuple[Batch, ...] | None:
         """The next batches, or None at the end of the stretch."""
@@ -181,6 +227,12 @@ class _Stretch:
             Batch(route, self.at, self.at + stop - start, Cut(column, start, stop))
             for route, column in zip(self.routes, self.columns, strict=True)
         )
+        if self.covered:
+            texts = self.rows.column("texts")
+            batches = tuple(
+                replace(batch, shown=Covered(Cut(column, start, stop), texts))
+                for batch, column in zip(batches, self.shown, strict=True)
+            )
         self.at += stop - start
         return batches
 
@@ -201,6 +253,8 @@ class _Stretch:
             self.rows, self.rows_first = chunk, self.at
             have = chunk.num_rows
             self.columns = [_column(chunk, f"f{at}") for at in range(len(self.routes))]
+            if self.covered:
+                self.shown = [_column(chunk, f"s{at}") for at in range(len(self.routes))]
 
 
 def _column(rows: pa.RecordBatch, name: str) -> _Column:

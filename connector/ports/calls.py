@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from connector.ports.rows import Outcome, Route
 
@@ -31,14 +32,31 @@ class Fragments(Protocol):
         ...
 
 
+class Shown(Protocol):
+    """The rows of a batch as they may be written down, where some of their values must not be."""
+
+    def joined(self) -> bytes:
+        """Every row's JSON without those values, separated by commas, like `Fragments.joined`."""
+        ...
+
+    def texts(self) -> AbstractSet[str]:
+        """Those values, as texts: what a reply may repeat of them must not be written down either."""
+        ...
+
+    def part(self, start: int, stop: int) -> Shown:
+        """The rows from offset `start` up to `stop`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The plan's rows `first` up to `stop` on one route."""
+    """The plan's rows `first` up to `stop` on one route. `shown` is None where everything may be written down."""
 
     route: Route
     first: int
     stop: int
     fragments: Fragments
+    shown: Shown | None = None
 
     def __len__(self) -> int:
         """How many rows."""
@@ -46,7 +64,8 @@ class Batch:
 
     def part(self, start: int, stop: int) -> Batch:
         """The rows from offset `start` up to `stop` as a batch of their own."""
-        return Batch(self.route, self.first + start, self.first + stop, self.fragments.part(start, stop))
+        shown = None if self.shown is None else self.shown.part(start, stop)
+        return Batch(self.route, self.first + start, self.first + stop, self.fragments.part(start, stop), shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +83,18 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 30.0
     batch: Batch | None = None
+
+    @property
+    def shown_body(self) -> bytes | None:
+        """The body as it may be written down; None when it must not be.
+
+        A body is its rows' JSON and what the destination put around it. Where the rows cannot be found in it, nobody
+        knows where their values stand.
+        """
+        if self.batch is None or self.batch.shown is None:
+            return self.body
+        head, rows, tail = self.body.partition(self.batch.fragments.joined())
+        return head + self.batch.shown.joined() + tail if rows else None
 
 
 @dataclass(frozen=True, slots=True)

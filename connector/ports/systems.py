@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from connector.errors import Problem
     from connector.ports.calls import Batch, NoReply, ProbeAnswer, Reply, Request, Verdict
+    from connector.ports.loading import Loader
     from connector.ports.rows import Route, ValueType
+    from connector.ports.snapshots import WarehouseSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Nothing, after giving back the connection."""
+        ...
+
+
+@runtime_checkable
+class KeepsOpen(Protocol):
+    """A source for which opening is what a small query costs most."""
+
+    def kept_open(self) -> AbstractContextManager[None]:
+        """Nothing; inside it, queries of any `Source` with the same settings find it open. Raises SourceError."""
         ...
 
 
@@ -137,6 +148,14 @@ class SourceSystem(Protocol):
         """A source that has not connected yet; paths in the settings are relative to `root`."""
         ...
 
+    def loader(self, settings: BaseModel, root: Path, schema: str) -> Loader:
+        """What writes into this schema of the warehouse; it has not connected yet."""
+        ...
+
+    def snapshot(self, settings: BaseModel, root: Path, sync: str) -> WarehouseSnapshot:
+        """A sync's snapshot in this warehouse, for settings that are a PlannedSource; it has not connected yet."""
+        ...
+
 
 class DestinationSystem(Protocol):
     """A kind of destination, as the registry holds it."""
@@ -166,6 +185,14 @@ class DestinationSystem(Protocol):
         `learned` holds the facts earlier probes left for this destination. `types` says by a cell's label what it is
         sent as ("fields.custom.plan"); only `prepare` needs them, so they may be missing before the model was read.
         """
+        ...
+
+    def addresses(self, settings: BaseModel) -> tuple[str, ...]:
+        """Where its requests go, each without a slash at the end: nothing else may get its secrets."""
+        ...
+
+    def in_sandbox(self, settings: BaseModel, url: str) -> BaseModel:
+        """The same settings for a sandbox at this address, with the sandbox's own secrets and none of the user's."""
         ...
 
     def connect(self, settings: BaseModel) -> Connection:

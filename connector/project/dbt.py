@@ -120,7 +120,7 @@ class DbtReader:
     def _node(self, name: str) -> Node:
         """The node of that name: `name`, `package.name`, and with `.v2` behind it one version of a model."""
         nodes = {key: node for key, node in self._manifest["nodes"].items() if node.get("resource_type") in KINDS}
-        found = [node for node in nodes.values() if name in _names(node)]
+        found = [node for node in nodes.values() if name in names_of(node)]
         if len(found) == 1:
             return dict(found[0])
         if found:
@@ -179,7 +179,7 @@ class DbtReader:
         return ()
 
 
-def _names(node: Node) -> set[str]:
+def names_of(node: Node) -> set[str]:
     """How the model may be named; without a version, the latest one is meant."""
     name, version = node["name"], node.get("version")
     names = {f"{name}.v{version}"} if version is not None else {name}

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from connector.project.history_settings import HistorySettings
+from connector.project.serve_settings import ServeSettings
+from connector.project.telemetry_settings import TelemetrySettings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from connector.errors import Problem
+    from connector.project.alert_settings import AlertRules, Channel
     from connector.project.settings import EventSync, ModelSettings, ObjectSync
 
 
@@ -58,6 +63,34 @@ class DestinationEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelEntry:
+    """One entry under `alerts: channels:`."""
+
+    name: str
+    type: str
+    settings: Channel
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """`alerts:` of connector.yml. `names` are all channels that are written there; None where that cannot be told."""
+
+    rules: AlertRules
+    channels: Mapping[str, ChannelEntry]
+    names: frozenset[str] | None = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """`logs:` of connector.yml: where each run writes what it did."""
+
+    source: SourceEntry
+    schema: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One file of models/. `sql` is the file's text without its settings, as it is sent to the warehouse.
 
@@ -97,3 +130,9 @@ class Definition:
     models: Mapping[str, Model]
     syncs: Mapping[str, Sync]
     warnings: tuple[Problem, ...] = field(default=())
+    alerts: Alerts | None = None
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
+    manifest: str = "target/manifest.json"
+    logs: Logs | None = None

@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from connector.errors import ConfigError, ConfigErrors
+from connector.project.alerts import check_alerts, read_alerts
 from connector.project.dbt import DbtReader
 from connector.project.definition import Definition, DestinationEntry, SourceEntry
 from connector.project.environment import Environment, read_env
 from connector.project.findings import Findings
 from connector.project.grammar import Grammar
+from connector.project.history_settings import HistorySettings
+from connector.project.logs import read_logs
 from connector.project.model import ModelReader, place
 from connector.project.names import ENTRY_NAME, MODEL_NAME, SYNC_NAME
 from connector.project.names import hint as hint_for
 from connector.project.places import read_mapping
 from connector.project.reading import Known, Reading
+from connector.project.schedule import check_followed
+from connector.project.serve_settings import ServeSettings
 from connector.project.settings import DbtSettings, ProjectSettings
 from connector.project.sync import SyncReader
+from connector.project.telemetry_settings import TelemetrySettings
 from connector.project.validation import validate
 
 if TYPE_CHECKING:
@@ -121,6 +127,7 @@ class _Loading:
         self._reading = reading
         self._findings = reading.findings
         self.half_read: tuple[Sync, ...] = ()
+        self._sync_names: list[str] = []
 
     def definition(self, state_dir: Path | None, state_variable: str | None) -> Definition:
         document = self._project_document()
@@ -133,6 +140,12 @@ class _Loading:
         reader = SyncReader(self._reading, self._systems.destinations, sources, destinations, models, dbt)
         syncs = self._syncs(reader)
         self.half_read = tuple(reader.half_read)
+        astray = check_followed([*syncs.values(), *self.half_read], self._sync_names, self._findings)
+        syncs = {name: sync for name, sync in syncs.items() if name not in astray}
+        alerts = read_alerts(document, settings.alerts if settings is not None else None, self._findings)
+        places = document.places if document is not None else None
+        check_alerts(alerts, places, destinations.good, [*syncs.values(), *reader.half_read], self._findings)
+        logs = read_logs(settings.logs if settings is not None else None, places, sources, self._findings)
         written = settings.state.dir if settings is not None else None
         return Definition(
             root=self._root,
@@ -142,6 +155,12 @@ class _Loading:
             models={**dbt.models, **models.good},
             syncs=syncs,
             warnings=self._findings.warnings(),
+            alerts=alerts,
+            logs=logs,
+            serve=settings.serve if settings is not None else ServeSettings(),
+            history=settings.history if settings is not None else HistorySettings(),
+            telemetry=settings.telemetry if settings is not None else TelemetrySettings(),
+            manifest=settings_of_dbt.manifest,
         )
 
     # --- connector.yml ---------------------------------------------------------------------------------------------
@@ -153,7 +172,7 @@ class _Loading:
         )
         if document is not None:
             # A section whose entries are all commented out is an empty section.
-            for section in ("sources", "destinations", "dbt", "state"):
+            for section in ("sources", "destinations", "dbt", "state", "alerts", "serve", "telemetry", "history"):
                 if document.data.get(section, ...) is None and (section,) not in document.unreadable:
                     document.data[section] = {}
         return document
@@ -231,6 +250,7 @@ class _Loading:
     def _syncs(self, reader: SyncReader) -> dict[str, Sync]:
         syncs: dict[str, Sync] = {}
         for name, file, path in self._files(SYNCS, SYNC_SUFFIXES, SYNC_NAME, "a-z, 0-9, _ and -"):
+            self._sync_names.append(name)
             text = _text(path, file, self._findings)
             sync = reader.read(name, file, text) if text is not None else None
             if sync is not None:

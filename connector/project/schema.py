@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
+from connector.project.alert_settings import CHANNELS, SHORT_FORMS, AlertSettings
 from connector.project.settings import (
     DbtModel,
     EventSync,
@@ -55,27 +56,35 @@ def json_schemas(systems: Systems) -> dict[str, Schema]:
 def _connector(systems: Systems) -> Schema:
     sources = {kind: system.settings() for kind, system in systems.sources.items()}
     destinations = {kind: system.settings() for kind, system in systems.destinations.items()}
-    every: list[type[BaseModel]] = [ProjectSettings, *sources.values(), *destinations.values()]
+    every: list[type[BaseModel]] = [ProjectSettings, *sources.values(), *destinations.values(), *CHANNELS.values()]
     references, definitions = _definitions(every)
     # The class of the whole file is the schema itself and nobody refers to it.
     root = definitions.pop(_name(references[ProjectSettings]))
     for section, known in (("sources", sources), ("destinations", destinations)):
-        entries = []
-        for kind, model in known.items():
-            entry = definitions[_name(references[model])]
-            properties = {**entry.get("properties", {}), "type": {"const": kind, "description": f"{section}: {kind}"}}
-            required = [*dict.fromkeys(["type", *entry.get("required", [])])]
-            entries.append({**entry, "properties": properties, "required": required})
-        root["properties"][section] = {
-            "description": root["properties"][section]["description"],
-            "type": ["object", "null"],
-            "additionalProperties": {"anyOf": entries} if entries else False,
-        }
-    for section in ("state", "dbt"):
+        by_kind = {kind: definitions[_name(references[model])] for kind, model in known.items()}
+        root["properties"][section] = _entries(section, root["properties"][section]["description"], by_kind)
+    alerts = definitions[AlertSettings.__name__]["anyOf"][-1]["properties"]
+    channels = {kind: definitions[_name(references[model])] for kind, model in CHANNELS.items()}
+    alerts["channels"] = _entries("channels", alerts["channels"]["description"], channels)
+    for section in ("state", "dbt", "alerts", "serve", "telemetry", "history"):
         described = ProjectSettings.model_fields[section].description
         entry = {"description": described, "anyOf": [root["properties"][section], {"type": "null"}]}
         root["properties"][section] = entry
     return {"$schema": DRAFT, **root, "title": "connector.yml", "$defs": _used(root, definitions)}
+
+
+def _entries(section: str, description: str, kinds: Mapping[str, Schema]) -> Schema:
+    """A mapping whose entries have the form that their `type` names."""
+    entries = []
+    for kind, entry in kinds.items():
+        properties = {**entry.get("properties", {}), "type": {"const": kind, "description": f"{section}: {kind}"}}
+        required = [*dict.fromkeys(["type", *entry.get("required", [])])]
+        entries.append({**entry, "properties": properties, "required": required})
+    return {
+        "description": description,
+        "type": ["object", "null"],
+        "additionalProperties": {"anyOf": entries} if entries else False,
+    }
 
 
 def _document(title: str, models: Sequence[type[BaseModel]]) -> Schema:
@@ -94,6 +103,10 @@ def _definitions(models: Sequence[type[BaseModel]]) -> tuple[Mapping[type[BaseMo
     for model in (ValueSpec, FieldSpec):
         if model.__name__ in definitions:
             definitions[model.__name__] = _value_forms(definitions[model.__name__])
+    for name, forms in SHORT_FORMS.items():
+        if name in definitions:
+            mapping = definitions[name]
+            definitions[name] = {"description": mapping.get("description", ""), "anyOf": [*forms, mapping]}
     for name in (ModelSettings.__name__, DbtModel.__name__):
         if name in definitions:
             key = definitions[name]["properties"]["primary_key"]

@@ -12,6 +12,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from connector.ports import Json, Nulls
+from connector.project.alert_settings import AlertRules, AlertSettings
+from connector.project.history_settings import HistorySettings
+from connector.project.logs_settings import LogsSettings
+from connector.project.schedule_settings import Schedule
+from connector.project.serve_settings import ServeSettings
+from connector.project.telemetry_settings import TelemetrySettings
 
 
 class Settings(BaseModel):
@@ -44,6 +50,7 @@ class DestinationSettings(Settings):
     )
     concurrency: int = Field(8, ge=1, le=64, description="requests in flight")
     retries: RetrySettings = RetrySettings()
+    alerts: AlertRules | None = Field(None, description="who is told when a sync to this destination is in trouble")
 
 
 class FieldType(StrEnum):
@@ -124,23 +131,6 @@ class Guardrails(Settings):
     allow_empty: bool = Field(False, description="go on when the model is empty and the snapshot is not")
 
 
-class Schedule(Settings):
-    """When the sync runs by itself."""
-
-    every: Annotated[str, Field(pattern=r"^\d+\s*(s|m|h|d)$", description="an interval: 30s, 15m, 1h, 1d")] | None = (
-        None
-    )
-    cron: str | None = Field(None, description="five fields, or @hourly, @daily, @weekly, @monthly")
-    timezone: str = Field("UTC", description="the time zone of `cron`, as in the IANA database")
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.every is None) == (self.cron is None):
-            msg = "needs exactly one of every, cron"
-            raise ValueError(msg)
-        return self
-
-
 class OnRemoved(StrEnum):
     """What happens in Pendo to a row that left the model."""
 
@@ -183,9 +173,20 @@ class SyncBase(Settings):
     model: ModelName = Field(description="a model: models/NAME.sql, or { dbt: name of a dbt model }")
     destination: str = Field(description="a destination of connector.yml")
     split_retries: bool = Field(True, description="halve a refused batch until the bad rows are found")
+    max_split_requests: int | None = Field(
+        None, ge=0, description="requests that a run spends on the search for bad rows; by default no limit"
+    )
     batch: BatchSpec = BatchSpec()
     schedule: Schedule | None = None
+    alerts: AlertRules | None = Field(None, description="who is told when this sync is in trouble")
     max_attempts: int = Field(5, ge=1, description="runs in which a rejected row is offered before it is quarantined")
+    redact: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="columns of the model whose values are sent and not written down: not in the log, not anywhere"
+    )
+    redact_with: Literal["hash", "mask"] = Field(
+        "hash", description="what stands in their place: a keyed hash, so that equal values can be told, or a mask"
+    )
+    store_payloads: bool = Field(True, description="keep the bodies of requests and replies in the API call log")
     description: str | None = None
 
 
@@ -258,3 +259,8 @@ class ProjectSettings(Settings):
     )
     dbt: DbtSettings = Field(DbtSettings(), description="the dbt project whose models syncs may name")
     state: StateSettings = Field(StateSettings(), description="where the connector keeps what it must remember")
+    logs: LogsSettings | None = Field(None, description="the warehouse that each run writes its logs to")
+    serve: ServeSettings = Field(ServeSettings(), description="how `connector serve` works")
+    history: HistorySettings = Field(HistorySettings(), description="how much of the past is kept")
+    alerts: AlertSettings = Field(AlertSettings(), description="who is told when a sync is in trouble, and how")
+    telemetry: TelemetrySettings = Field(TelemetrySettings(), description="where traces of runs go to")

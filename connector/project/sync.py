@@ -9,7 +9,8 @@ from connector.project.definition import Sync
 from connector.project.names import hint, nearest
 from connector.project.places import read_mapping
 from connector.project.schedule import schedule_problem
-from connector.project.settings import EventSync, ObjectSync, Schedule
+from connector.project.schedule_settings import Schedule
+from connector.project.settings import EventSync, ObjectSync
 from connector.project.validation import part, salvaged, validate
 
 if TYPE_CHECKING:

@@ -37,6 +37,10 @@ class RunResult:
         """What the command exits with."""
         return self.error.exit_code if self.error is not None else EXIT_CODES[self.run.status]
 
+    def warned(self, run: Run) -> RunResult:
+        """The same result of this run, which has got a warning since it ended."""
+        return RunResult(run, self.error)
+
     def json(self) -> dict[str, Any]:
         """The result as JSON values."""
         return self.run.json()

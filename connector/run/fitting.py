@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from connector.compile import Projection, compile_sync
 from connector.errors import ConfigError
 from connector.failpoints import reach
 from connector.plan import Ask, compare, stage
+from connector.plan.elsewhere import compared, take, wanted
+from connector.plan.uses import uses_of
 from connector.ports import Query
+from connector.project.privacy import redaction_of
 from connector.project.settings import EventSync
+from connector.run.keeping import catch_up, look, plans_in_warehouse, warehouse_snapshot
 from connector.run.timings import Timings
+from connector.state.hiding import open_hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from connector.plan import Plan
-    from connector.ports import Destination, Source
+    from connector.plan.elsewhere import Elsewhere
+    from connector.ports import Destination, Route, Source, WarehouseSnapshot
     from connector.project.definition import Sync
     from connector.run.means import Means, Options
+    from connector.state.hiding import Hiding
     from connector.state.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A sync that can run, and what was asked of it."""
+    """A sync that can run, and what was asked of it.
+
+    `columns` are the names of the model's; `remote` is the snapshot where it is kept in the warehouse.
+    """
 
     sync: Sync
     options: Options
@@ -35,6 +46,14 @@ class Fitted:
     source: Source
     projection: Projection
     destination: Destination
+    columns: tuple[str, ...] = ()
+    remote: WarehouseSnapshot | None = None
+
+    @property
+    def hiding(self) -> Hiding | None:
+        """What hides the values that the sync redacts; None where it redacts none."""
+        redaction = redaction_of(self.sync.settings)
+        return open_hiding(self.means.state_dir, redaction.form) if redaction.columns else None
 
     def query(self, run_id: str) -> Query:
         """The model's query, tagged for the warehouse's own history."""
@@ -51,11 +70,35 @@ class Fitted:
             key=options.key,
             max_attempts=settings.max_attempts,
             hold_in_doubt=isinstance(settings, EventSync) and settings.in_doubt == "hold",
+            payloads=settings.store_payloads,
         )
 
-    def stage(self, snapshot: Snapshot, run_id: str, timings: Timings | None = None) -> None:
-        """Nothing, after reading the model's rows into the staged table. Raises SourceError."""
+    def catch_up(self, snapshot: Snapshot) -> None:
+        """Nothing, after telling a snapshot in the warehouse what it does not know. Raises SourceError, StateError."""
+        if self.remote is not None:
+            catch_up(snapshot, self.remote, self.sync, self.means, lost=self._refuse_lost(snapshot))
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Nothing, when a run could go on from the snapshot, wherever it is. Changes nothing. Raises StateError."""
+        if self.remote is not None:
+            look(snapshot, self.remote, self.sync, self.means, lost=self._refuse_lost(snapshot))
+
+    def _refuse_lost(self, snapshot: Snapshot) -> Callable[[], None]:
+        from connector.run.recover import refuse_lost_ledger  # noqa: PLC0415 - start-up: `check` needs no history
+
+        return partial(refuse_lost_ledger, self.sync, snapshot, self.means.history)
+
+    def stage(
+        self, snapshot: Snapshot, run_id: str, timings: Timings | None = None, *, empty: bool = False
+    ) -> Elsewhere | None:
+        """What the warehouse counted, where it compares; after reading the rows that matter into the staged table.
+
+        Those are all rows of the model where the comparison is made here. `empty`: as if the snapshot held nothing.
+        Raises SourceError.
+        """
         timings = timings or Timings(self.means.clock.monotonic)
+        if self.remote is not None:
+            return self._stage_compared(self.remote, snapshot, run_id, timings, empty=empty)
         with (
             _cancelling(self.source, self.means.stop),
             timings.of("stage"),
@@ -64,10 +107,29 @@ class Fitted:
         ):
             stage(snapshot, timed, self.projection, self.ask(run_id), self.means.now_ms)
         reach("rows-staged")
+        return None
 
-    def compare(self, snapshot: Snapshot, run_id: str) -> Plan:
-        """The plan, written down in the sync's file."""
-        plan = compare(snapshot, self.projection, self.destination.routes, self.ask(run_id))
+    def _stage_compared(
+        self, remote: WarehouseSnapshot, snapshot: Snapshot, run_id: str, timings: Timings, *, empty: bool
+    ) -> Elsewhere:
+        ask = self.ask(run_id)
+        uses = uses_of(self.destination.routes, self.sync.model.settings.primary_key, self.columns)
+        asked = wanted(snapshot, self.projection, uses, self.query(run_id), ask, empty=empty)
+        with _cancelling(remote, self.means.stop), timings.of("stage"), ExitStack() as stack:
+            with timings.of("read"):
+                found = stack.enter_context(compared(snapshot, remote, asked))
+            with found.rows() as batches, timings.reading(batches) as timed:
+                stage(snapshot, timed, self.projection, ask, self.means.now_ms, marked=True)
+            counted = take(snapshot, found)
+        reach("rows-staged")
+        return counted
+
+    def compare(self, snapshot: Snapshot, run_id: str, elsewhere: Elsewhere | None) -> Plan:
+        """The plan, written down in the sync's file. `elsewhere` is what `stage` returned."""
+        hiding = self.hiding
+        if hiding is not None:
+            hiding.define(snapshot.connection)
+        plan = compare(snapshot, self.projection, self.destination.routes, self.ask(run_id), elsewhere)
         reach("plan-written")
         return plan
 
@@ -79,13 +141,18 @@ def fitted(sync: Sync, options: Options, means: Means) -> Iterator[Fitted]:
     Raises ConfigErrors for every column and type that does not fit, SourceError.
     """
     with closing(means.sources[sync.source.type].open(sync.source.settings, means.root)) as source:
-        columns = source.columns(_query(sync, "check"))
-        with closing(_destination(sync, means)) as untold:
-            routes = untold.routes
+        with _cancelling(source, means.stop):  # where a driver names no types, this runs the query
+            columns = source.columns(_query(sync, "check"))
+        routes = routes_of(sync, means)
         keys = sync.model.settings.primary_key
-        projection = compile_sync(routes, keys, columns, at=sync.places.at, model=sync.model.name)
+        redaction = redaction_of(sync.settings)
+        at, name = sync.places.at, sync.model.name
+        projection = compile_sync(routes, keys, columns, at=at, model=name, redaction=redaction)
+        remote = warehouse_snapshot(sync, means) if plans_in_warehouse(sync) else None
+        if remote is not None:
+            remote.check()
         with closing(_destination(sync, means, projection)) as destination:
-            yield Fitted(sync, options, means, source, projection, destination)
+            yield Fitted(sync, options, means, source, projection, destination, tuple(columns.names), remote)
 
 
 def refuse_wrong_options(sync: Sync, options: Options, snapshot: Snapshot) -> None:
@@ -106,6 +173,12 @@ def refuse_wrong_options(sync: Sync, options: Options, snapshot: Snapshot) -> No
         )
 
 
+def routes_of(sync: Sync, means: Means) -> tuple[Route, ...]:
+    """The kinds of request the sync makes; nothing is connected to."""
+    with closing(_destination(sync, means)) as destination:
+        return destination.routes
+
+
 def _query(sync: Sync, run_id: str) -> Query:
     model = sync.model
     return Query(model.sql, f"connector:{sync.name}:{run_id}", file=model.file, first_line=model.sql_line)
@@ -123,7 +196,7 @@ def _destination(sync: Sync, means: Means, projection: Projection | None = None)
 
 
 @contextmanager
-def _cancelling(source: Source, stop: threading.Event) -> Iterator[None]:
+def _cancelling(source: Source | WarehouseSnapshot, stop: threading.Event) -> Iterator[None]:
     """Nothing; inside it, the warehouse is asked to stop its query as soon as the run is cancelled."""
     done = threading.Event()
 
@@ -131,7 +204,8 @@ def _cancelling(source: Source, stop: threading.Event) -> Iterator[None]:
         while not done.is_set():
             if stop.wait(0.1):
                 source.cancel()
-                return
+                # And again: whoever asks before the query has begun stops nothing.
+                done.wait(0.1)
 
     watcher = threading.Thread(target=watch, name="cancel-query", daemon=True)
     watcher.start()

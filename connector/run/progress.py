@@ -12,7 +12,7 @@ class Progress(Protocol):
     """Told of each step and of rows as they are settled; called from several threads."""
 
     def step(self, name: str, rows: int | None) -> None:
-        """Nothing. `name` is querying, sending or reporting; `rows` is how many there are to send, where known."""
+        """Nothing. `name` is querying, sending, reporting or logging; `rows`: how many are to be sent, where known."""
         ...
 
     def rows(self, outcome: Outcome, count: int) -> None:

@@ -31,7 +31,9 @@ def send_plan(it: Fitted, snapshot: Snapshot, plan: Plan, ending: Ending, timing
     means, name = it.means, it.sync.destination.name
     settings = cast("DestinationSettings", it.sync.destination.settings)
     limiter = means.history.rate(name, max_requests_per_second=settings.max_requests_per_second, stop=means.stop)
-    journal = means.history.journal(plan.run_id, secrets=it.destination.secrets)
+    journal = means.history.journal(
+        plan.run_id, secrets=it.destination.secrets, hiding=it.hiding, payloads=it.sync.settings.store_payloads
+    )
     seams = (it.destination, journal, limiter, means.clock, means.random, policy_of(it.sync), means.stop)
     ending.begun = True
     try:
@@ -49,6 +51,7 @@ def send_plan(it: Fitted, snapshot: Snapshot, plan: Plan, ending: Ending, timing
         it.projection.fragments,
         limit=it.options.limit,
         monotonic=means.clock.monotonic,
+        cover=it.projection.cover,
     )
     with closing(work):
         work.set_send_time(means.now_ms)
@@ -58,7 +61,7 @@ def send_plan(it: Fitted, snapshot: Snapshot, plan: Plan, ending: Ending, timing
     timings.add("log", journal.waited_s)
     reach("all-sent")
     ending.requests |= {"retried": delivered.retried, "split": delivered.split}
-    ending.error = delivered.fault
+    ending.error = delivered.fault and journal.cleaned(delivered.fault)
     for fact, value in delivered.learned.items():
         means.history.learned.put(name, fact, value, f"found by run {plan.run_id}")
     return delivered
@@ -73,4 +76,5 @@ def policy_of(sync: Sync) -> Policy:
         in_doubt=sync.settings.in_doubt if isinstance(sync.settings, EventSync) else "resend",
         attempts=settings.retries.attempts,
         max_retry_s=settings.retries.max_seconds,
+        max_split_requests=sync.settings.max_split_requests,
     )

@@ -5,6 +5,7 @@ lock the sync's file -> settle a dead run -> fit -> query and compare -> guardra
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from connector.errors import ConnectorError, HeldError, SourceError
@@ -14,6 +15,8 @@ from connector.plan.settle import discard, settle, summary
 from connector.run.ending import Ending, RunResult
 from connector.run.fitting import fitted, refuse_wrong_options
 from connector.run.identities import check_identities
+from connector.run.keeping import plans_in_warehouse, refuse_misplaced, tell
+from connector.run.logging import logged, note_for_logs
 from connector.run.recover import recover, refuse_lost_ledger, rows_path
 from connector.run.sending import send_plan
 from connector.run.timings import Timings
@@ -36,10 +39,14 @@ def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
     """
     with open_snapshot(means.state_dir, sync.name) as snapshot:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
-        refuse_lost_ledger(sync, snapshot, means.history)
+        refuse_misplaced(sync, snapshot)
+        if not plans_in_warehouse(sync):
+            refuse_lost_ledger(sync, snapshot, means.history)
         refuse_wrong_options(sync, options, snapshot)
         with fitted(sync, options, means) as it:
-            run_id = new_run_id(means.clock, means.random)
+            it.catch_up(snapshot)
+            run_id = options.run_id or new_run_id(means.clock, means.random)
+            note_for_logs(means, run_id)
             means.history.runs.start(_new_run(it, run_id))
             reach("run-started")
             ending = Ending()
@@ -54,7 +61,8 @@ def run_sync(sync: Sync, options: Options, means: Means) -> RunResult:
                 ending.status = "cancelled" if means.stop.is_set() and isinstance(error, SourceError) else "failed"
                 if snapshot.has_plan():
                     discard(snapshot)
-        return _finished(means, run_id, ending)
+        result = _finished(means, run_id, ending)
+    return logged(result, means)
 
 
 def _steps(it: Fitted, snapshot: Snapshot, run_id: str, ending: Ending) -> None:
@@ -63,10 +71,11 @@ def _steps(it: Fitted, snapshot: Snapshot, run_id: str, ending: Ending) -> None:
     ending.timings = timings.seconds
     means.history.runs.stage(run_id, "querying")
     means.progress.step("querying", None)
-    it.stage(snapshot, run_id, timings)
+    elsewhere = it.stage(snapshot, run_id, timings)
     with timings.of("compare"):
-        plan = it.compare(snapshot, run_id)
+        plan = it.compare(snapshot, run_id, elsewhere)
     ending.planned(plan)
+    means.history.runs.plan(run_id, asdict(plan.counts))
     held = check_guardrails(it.sync, plan)
     if held is not None and not it.options.force:
         discard(snapshot)
@@ -88,6 +97,8 @@ def _steps(it: Fitted, snapshot: Snapshot, run_id: str, ending: Ending) -> None:
     ending.decide(cancelled=cancelled)
     reach("settled")
     check_identities(plan, settlement, delivered)
+    with timings.of("settle"):
+        tell(snapshot, it.remote)
 
 
 def _finished(means: Means, run_id: str, ending: Ending) -> RunResult:
@@ -110,4 +121,5 @@ def _new_run(it: Fitted, run_id: str) -> NewRun:
         destination=sync.destination.name,
         object=sync.settings.object,
         config=sync.settings.model_dump(mode="json", exclude_unset=True),
+        options=it.options.asked(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -13,16 +14,17 @@ from sqlalchemy import func, select
 from connector.errors import ConfigError
 from connector.state.bodies import unpack
 from connector.state.clock import utc
-from connector.state.tables import calls, request_bodies
+from connector.state.tables import calls, request_bodies, runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import ColumnElement, RowMapping, Select
 
     from connector.state.database import Database
 
 _PAGE = 50  # calls read at once: with bodies of 270 KB some 14 MB
+_IDS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Call:
 
     `first`, `stop` are the plan rows it carried (None: it carried none); `parent_id` is the call it was split from or
     repeats. `started_at` is seconds since 1970. Bodies are None where there were none or where they were not asked for.
+    `auth` names the secret it was sent with. `bodies` is None where they are kept as they were, "redacted" where the
+    sync redacts values, "off" where it keeps none.
     """
 
     id: int
@@ -55,6 +59,8 @@ class Call:
     error: str | None
     verdict: str | None
     reason: str | None
+    auth: str | None = None
+    bodies: str | None = None
 
     @property
     def rows(self) -> int:
@@ -92,6 +98,7 @@ class Call:
             "stop": self.stop,
             "request_bytes": self.request_bytes,
             "response_bytes": self.response_bytes,
+            "bodies": self.bodies,
         }
 
 
@@ -100,7 +107,8 @@ class CallFilter:
     """Which calls. `status` is a number ("429"), a class ("4xx") or "none" (no answer).
 
     `rows` takes calls that carried any plan row from the first up to the second; `text` is looked for in the address,
-    both bodies, the error and the reason, whatever its case; `after` takes later ids only.
+    both bodies, the error and the reason, whatever its case, `url` and `reason` (which may stand in the error) there
+    alone; `since` and `until` are seconds since 1970; `sync` is for calls of all runs; `after` takes later ids only.
     """
 
     status: str | None = None
@@ -110,6 +118,12 @@ class CallFilter:
     rows: tuple[int, int] | None = None
     text: str | None = None
     min_ms: float | None = None
+    max_ms: float | None = None
+    url: str | None = None
+    reason: str | None = None
+    since: float | None = None
+    until: float | None = None
+    sync: str | None = None
     after: int = 0
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
@@ -117,19 +131,36 @@ class CallFilter:
         yield calls.c.id > self.after
         if self.status is not None:
             yield _status(self.status)
-        for column, value in ((calls.c.route, self.route), (calls.c.purpose, self.purpose)):
-            if value is not None:
-                yield column == value
-        if self.verdict is not None:
-            yield calls.c.verdict == self.verdict
+        named = ((calls.c.route, self.route), (calls.c.purpose, self.purpose), (calls.c.verdict, self.verdict))
+        yield from (column == value for column, value in named if value is not None)
+        if self.url is not None:
+            yield calls.c.url.icontains(self.url, autoescape=True)
+        if self.reason is not None:
+            said = func.coalesce(calls.c.reason, calls.c.error)
+            yield said.icontains(self.reason, autoescape=True)
+        if self.sync is not None:
+            yield calls.c.run_id.in_(select(runs.c.run_id).where(runs.c.sync == self.sync))
         if self.rows is not None:
             yield calls.c.first < self.rows[1]
             yield calls.c.stop > self.rows[0]
-        if self.min_ms is not None:
-            yield calls.c.ms >= self.min_ms
+        between = ((calls.c.ms, self.min_ms, self.max_ms), (calls.c.started_at, self.since, self.until))
+        for column, least, most in between:
+            if least is not None:
+                yield column >= least
+            if most is not None:
+                yield column <= most
 
 
 EVERYTHING = CallFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Ids of calls that a filter takes. `looked` is the last call that was looked at; `complete`: there are no more."""
+
+    ids: tuple[int, ...]
+    looked: int
+    complete: bool
 
 
 class Calls:
@@ -140,16 +171,65 @@ class Calls:
 
     def iterate(self, run_id: str | None, which: CallFilter = EVERYTHING, *, bodies: bool = True) -> Iterator[Call]:
         """The calls of a run (None: of all runs) by id, a page in memory at a time."""
-        wanted = None if which.text is None else which.text.casefold()
+        if which.text is not None:
+            for found in self._search(run_id, which, which.text):
+                yield from self._page(select(calls).where(calls.c.id.in_(found)), bodies=bodies)
+            return
         last = which.after
         while True:
-            page = self._page(_of(run_id, which).where(calls.c.id > last), bodies=bodies or wanted is not None)
-            for call in page:
-                if wanted is None or wanted in _searched(call):
-                    yield call
+            page = self._page(_of(run_id, which).where(calls.c.id > last), bodies=bodies)
+            yield from page
             if len(page) < _PAGE:
                 return
             last = page[-1].id
+
+    def search(self, run_id: str | None, which: CallFilter, *, limit: int, budget_s: float | None = None) -> Found:
+        """The ids of the first calls that the filter takes, and how far was looked.
+
+        Looking into bodies takes time: after `budget_s` seconds it stops, and `CallFilter.after` goes on from there.
+        """
+        began_s = time.monotonic()
+        ids: list[int] = []
+        looked = which.after
+        text = which.text
+        pages = self._ids(run_id, which) if text is None else self._search_pages(run_id, which, text)
+        for last, found in pages:
+            ids += found
+            looked = last
+            if len(ids) >= limit:
+                return Found(tuple(ids[:limit]), ids[limit - 1], complete=False)
+            if budget_s is not None and time.monotonic() - began_s > budget_s:
+                return Found(tuple(ids), looked, complete=False)
+        return Found(tuple(ids), looked, complete=True)
+
+    def _ids(self, run_id: str | None, which: CallFilter) -> Iterator[tuple[int, list[int]]]:
+        last = which.after
+        while True:
+            query = _of(run_id, which).with_only_columns(calls.c.id).where(calls.c.id > last)
+            with self._database.read() as connection:
+                found = list(connection.execute(query.order_by(calls.c.id).limit(_IDS)).scalars())
+            if not found:
+                return
+            last = found[-1]
+            yield last, found
+
+    def _search(self, run_id: str | None, which: CallFilter, text: str) -> Iterator[list[int]]:
+        return (found for _, found in self._search_pages(run_id, which, text) if found)
+
+    def _search_pages(self, run_id: str | None, which: CallFilter, text: str) -> Iterator[tuple[int, list[int]]]:
+        """Page by page the last id that was looked at, and those whose texts hold the text."""
+        holds = _looking_for(text)
+        columns = (calls.c.id, calls.c.url, calls.c.error, calls.c.reason, calls.c.response_body, request_bodies.c.body)
+        query = _of(run_id, which).with_only_columns(*columns)
+        query = query.join_from(calls, request_bodies, calls.c.id == request_bodies.c.call_id, isouter=True)
+        last = which.after
+        while True:
+            with self._database.read() as connection:
+                page = connection.execute(query.where(calls.c.id > last).order_by(calls.c.id).limit(_PAGE)).all()
+            if not page:
+                return
+            last = page[-1].id
+            yield last, [row.id for row in page if any(holds(value) for value in row[1:] if value is not None)]
 
     def list(
         self,
@@ -167,21 +247,33 @@ class Calls:
     def count(self, run_id: str | None, which: CallFilter = EVERYTHING) -> int:
         """How many calls the filter takes."""
         if which.text is not None:
-            return sum(1 for _ in self.iterate(run_id, which))
+            return sum(len(found) for found in self._search(run_id, which, which.text))
         with self._database.read() as connection:
             query = _of(run_id, which).with_only_columns(func.count())
             return connection.execute(query).scalar_one()
 
     def get(self, call_id: int) -> Call:
         """The call of that id. Raises ConfigError `unknown-call`."""
-        found = self._page(select(calls).where(calls.c.id == call_id), bodies=True)
-        if not found:
+        found = self.find(call_id)
+        if found is None:
             raise ConfigError(
                 f"there is no call {call_id}",
                 slug="unknown-call",
                 hint="`connector log --calls` shows the ids of a run",
             )
-        return found[0]
+        return found
+
+    def find(self, call_id: int) -> Call | None:
+        """The call of that id, or None: it never was, or it is not kept any more."""
+        found = self._page(select(calls).where(calls.c.id == call_id), bodies=True)
+        return found[0] if found else None
+
+    def roots(self, run_id: str, *, limit: int = 100) -> tuple[int, ...]:
+        """The ids of the first calls of a run from which others came: retries, or the parts of a refused batch."""
+        parents = select(calls.c.parent_id).where(calls.c.run_id == run_id, calls.c.parent_id.is_not(None))
+        query = select(calls.c.id).where(calls.c.id.in_(parents), calls.c.parent_id.is_(None))
+        with self._database.read() as connection:
+            return tuple(connection.execute(query.order_by(calls.c.id).limit(limit)).scalars())
 
     def follow(self, run_id: str, after: int = 0) -> Follow:
         """A reader that gives each call once, as soon as it is answered."""
@@ -233,9 +325,19 @@ def _status(wanted: str) -> ColumnElement[bool]:
     )
 
 
-def _searched(call: Call) -> str:
-    parts = (call.url, call.request_body, call.response_body, call.error, call.reason)
-    return "\n".join(part for part in parts if part).casefold()
+def _looking_for(text: str) -> Callable[[str | bytes], bool]:
+    """What tells whether a text, or a packed body, holds this one, whatever its case."""
+    wanted = text.casefold()
+    plain = wanted.encode() if wanted.isascii() else None
+
+    def holds(value: str | bytes) -> bool:
+        if isinstance(value, str):
+            return wanted in value.casefold()
+        body = unpack(value)
+        # Most searches are for a key or a word: bytes are looked through four times as fast as texts.
+        return plain in body.lower() if plain is not None else wanted in body.decode(errors="replace").casefold()
+
+    return holds
 
 
 def _call(row: RowMapping) -> Call:

@@ -73,7 +73,20 @@ class Database:
             self._engine.connect() as connection,
             closing(connection.connection.cursor()) as cursor,
         ):
+            # So that room can be given back to the disk later. It does nothing to a file that is there already.
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
             cursor.execute("PRAGMA journal_mode=WAL")
+
+    def script(self, sql: str) -> None:
+        """Nothing, after statements that must not stand in a transaction; they wait for writers of this process."""
+        with (
+            self._translated(),
+            self._writer,
+            self._engine.connect() as connection,
+        ):
+            raw: Any = connection.connection.driver_connection
+            # Each to its end: a statement without rows is else stepped only once.
+            raw.executescript(sql)
 
     def close(self) -> None:
         """Nothing, after closing the connections; the last one folds the WAL into the file."""

@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import insert, inspect, select
 
 from connector.errors import StateError
+from connector.state.alerts import AlertStore
 from connector.state.calls import Calls
+from connector.state.cancels import Cancels
 from connector.state.database import Database
-from connector.state.journal import RunJournal, forget, ranges
+from connector.state.due import Due
+from connector.state.ended import EndedRuns
+from connector.state.journal import RunJournal, forget, ranges, settled_rows
 from connector.state.learned import Learned
+from connector.state.numbers import Numbers
+from connector.state.pauses import Pauses
+from connector.state.pruning import Pruning
 from connector.state.rate import SharedRate
 from connector.state.runs import Runs
 from connector.state.sqlite_errors import state_error
 from connector.state.tables import counters, state_version
+from connector.state.triggers import Triggers
+from connector.state.unlogged import Unlogged
 from connector.state.upgrade import complete, is_complete
 from connector.state.version import STATE_VERSION, check_version
+from connector.state.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from connector.ports import Clock
+    from connector.state.hiding import Hiding
 
 FILE_NAME = "history.db"
 _SETUP_PAUSE_S = 0.05
@@ -45,17 +56,48 @@ class History:
         self._hasty = Database(file, writer=writer, busy_timeout_s=busy_timeout_s, synchronous="NORMAL")
         self.runs = Runs(self._database, clock)
         self.calls = Calls(self._database)
+        self.windows = Windows(self._database)
         self.learned = Learned(self._database, clock)
+        self.pruning = Pruning(self._database, clock)
+        self.unlogged = Unlogged(self._database, clock)
+        self.alerts = AlertStore(self._database, clock)
+        self.ended = EndedRuns(self._database)
+        self.triggers = Triggers(self._database, clock)
+        self.due = Due(self._database, self.triggers)
+        self.pauses = Pauses(self._database, clock)
+        self.cancels = Cancels(self._database, clock)
+        self.numbers = Numbers(self._database, clock)
 
     def journal(
-        self, run_id: str, *, secrets: Sequence[str] = (), auth_header: str = "x-pendo-integration-key"
+        self,
+        run_id: str,
+        *,
+        secrets: Sequence[str] = (),
+        auth_header: str = "x-pendo-integration-key",
+        hiding: Hiding | None = None,
+        payloads: bool = True,
     ) -> RunJournal:
-        """The journal of a run. `secrets` are masked in everything it writes; `auth_header` is shown, masked too."""
-        return RunJournal(self._database, run_id, clock=self._clock, secrets=secrets, auth_header=auth_header)
+        """The journal of a run. `secrets` are masked in everything it writes; `auth_header` is shown, masked too.
+
+        `hiding` says what stands in the place of redacted values; without `payloads` no body is kept.
+        """
+        return RunJournal(
+            self._database,
+            run_id,
+            clock=self._clock,
+            secrets=secrets,
+            auth_header=auth_header,
+            hiding=hiding,
+            payloads=payloads,
+        )
 
     def ranges(self, run_id: str) -> pa.Table:
         """What a run's journal says about the plan's rows; see `journal.ranges`."""
         return ranges(self._database, run_id)
+
+    def settled_rows(self, run_id: str) -> int:
+        """How many rows of a run that goes on are settled so far; see `journal.settled_rows`."""
+        return settled_rows(self._database, run_id)
 
     def forget(self, run_id: str) -> None:
         """Nothing, after deleting the run's journal (not its calls): its outcomes are in the snapshot now."""

@@ -7,26 +7,25 @@ a gate of its own, and is told there what came of it: no crowd that wakes up for
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import bindparam, delete, insert, null, select, update
+from sqlalchemy import bindparam, delete, func, insert, null, select, update
 
 from connector.errors import StateError
-from connector.ports import NoReply, Reply
-from connector.state.bodies import cut, pack
 from connector.state.database import Prepared
-from connector.state.redaction import MASK, Redaction
+from connector.state.records import Begun, Records
 from connector.state.tables import calls, counters, intents, request_bodies, settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from connector.ports import Clock, Request, Settled
+    from connector.errors import DestinationError
+    from connector.ports import Clock, NoReply, Reply, Request, Settled
     from connector.state.database import Database
+    from connector.state.hiding import Hiding
 
     Row = dict[str, Any]
 
@@ -65,6 +64,8 @@ _BEGUN = [
     "url",
     "request_headers",
     "request_bytes",
+    "auth",
+    "bodies",
 ]
 _ANSWER = ["ms", "status", "response_headers", "response_bytes", "error", "response_body"]
 _VERDICT = ["verdict", "reason"]
@@ -80,20 +81,10 @@ _ADD_SETTLED = Prepared(insert(settled), "run_id", *RANGE_COLUMNS)
 
 
 @dataclass(slots=True)
-class _Begun:
-    """A call that has no id yet: the rows of its tables."""
-
-    call: Row
-    body: bytes | None
-    intent: Row | None
-    id: int = 0
-
-
-@dataclass(slots=True)
 class _Notes:
     """What was noted and is not written yet."""
 
-    begun: list[_Begun] = field(default_factory=list)
+    begun: list[Begun] = field(default_factory=list)
     answers: dict[int, Row] = field(default_factory=dict)
     verdicts: dict[int, Row] = field(default_factory=dict)
     settled: list[Row] = field(default_factory=list)
@@ -120,13 +111,21 @@ class RunJournal:
     """
 
     def __init__(
-        self, database: Database, run_id: str, *, clock: Clock, secrets: Sequence[str] = (), auth_header: str
+        self,
+        database: Database,
+        run_id: str,
+        *,
+        clock: Clock,
+        secrets: Sequence[str] = (),
+        auth_header: str,
+        hiding: Hiding | None = None,
+        payloads: bool = True,
     ) -> None:
         self._database = database
-        self._run_id = run_id
         self._clock = clock
-        self._redaction = Redaction(secrets)
-        self._auth_header = auth_header
+        self._records = Records(
+            run_id, clock=clock, secrets=secrets, auth_header=auth_header, hiding=hiding, payloads=payloads
+        )
         self._lock = threading.Lock()
         self._notes = _Notes()
         self._noted = 0  # notes so far; each is durable when `_written` has come to its number
@@ -143,7 +142,7 @@ class RunJournal:
         The call and its rows are durable as "intended" then, and so is everything that was noted before. Raises
         StateError.
         """
-        begun = self._begun(request, attempt, parent)
+        begun = self._records.begun(request, attempt, parent)
         with self._lock:
             self._notes.begun.append(begun)
             self._noted += 1
@@ -153,11 +152,12 @@ class RunJournal:
         waited_s = self._clock.monotonic() - before
         with self._lock:
             self.waited_s += waited_s
+        self._records.opened(begun)
         return begun.id
 
     def answer(self, call_id: int, reply: Reply | NoReply) -> None:
         """Nothing, after noting what came back. Does not wait for the disk."""
-        row = self._answer(reply) | {"call": call_id}
+        row = self._records.answer(call_id, reply) | {"call": call_id}
         with self._lock:
             self._refuse_when_broken()
             self._notes.answers[call_id] = row
@@ -170,8 +170,8 @@ class RunJournal:
 
         Without a call, only the rows are noted: they were never sent, or another call's rows are looked at again.
         """
-        reason = self._masked(reason)
-        rows = [self._settled(part) for part in settled]
+        reason = self._records.masked(reason, call_id)
+        rows = [self._records.settled(part, call_id) for part in settled]
         with self._lock:
             self._refuse_when_broken()
             if call_id is not None:
@@ -182,6 +182,10 @@ class RunJournal:
     def flush(self) -> None:
         """Nothing, when everything noted so far is durable. Raises StateError."""
         self._wait_until_written(self._noted)
+
+    def cleaned(self, error: DestinationError) -> DestinationError:
+        """The error without what the run's replies repeat of redacted values."""
+        return self._records.cleaned(error)
 
     @property
     def noted(self) -> int:
@@ -261,7 +265,8 @@ class RunJournal:
         with self._database.write() as connection:
             if notes.begun:
                 last = _TAKE_IDS.value(connection, {"taken": len(notes.begun), "counter": "calls"})
-                _number(notes.begun, last - len(notes.begun) + 1)
+                for call_id, begun in enumerate(notes.begun, last - len(notes.begun) + 1):
+                    begun.number(call_id)
             _ADD_CALLS.run(connection, [begun.call for begun in notes.begun])
             bodies = [{"call_id": begun.id, "body": begun.body} for begun in notes.begun if begun.body is not None]
             _ADD_BODIES.run(connection, bodies)
@@ -281,83 +286,6 @@ class RunJournal:
             problem = self._broken.problem
             raise StateError(problem.message, slug=problem.slug, at=problem.at, hint=problem.hint) from self._broken
 
-    def _begun(self, request: Request, attempt: int, parent: int | None) -> _Begun:
-        """The call's rows; packed here, so that the thread that writes does not do it for all."""
-        batch = request.batch
-        first, stop = (None, None) if batch is None else (batch.first, batch.stop)
-        headers = self._redaction.headers(request.headers)
-        if request.auth:
-            headers[self._auth_header] = MASK
-        call = {
-            "run_id": self._run_id,
-            "route": None if batch is None else batch.route.name,
-            "purpose": request.purpose,
-            "parent_id": parent,
-            "attempt": attempt,
-            "first": first,
-            "stop": stop,
-            "started_at": self._clock.now(),
-            "method": request.method,
-            "url": self._masked(request.url),
-            "request_headers": json.dumps(headers),
-            "request_bytes": len(request.body),
-        }
-        body = pack(self._redaction.content(request.body)) if request.body else None
-        intent = None
-        if batch is not None:
-            intent = {"run_id": self._run_id, "route": batch.route.name, "first": first, "stop": stop}
-            intent["attempt"] = attempt
-        return _Begun(call, body, intent)
-
-    def _answer(self, reply: Reply | NoReply) -> Row:
-        if isinstance(reply, NoReply):
-            return {
-                "ms": reply.ms,
-                "status": None,
-                "response_headers": None,
-                "response_bytes": None,
-                "error": self._masked(reply.reason),
-                "response_body": None,
-            }
-        return {
-            "ms": reply.ms,
-            "status": reply.status,
-            "response_headers": json.dumps(self._redaction.headers(reply.headers)),
-            "response_bytes": len(reply.body),
-            "error": None,
-            "response_body": pack(cut(self._redaction.content(reply.body))),
-        }
-
-    def _settled(self, part: Settled) -> Row:
-        return {
-            "run_id": self._run_id,
-            "route": part.route,
-            "first": part.first,
-            "stop": part.stop,
-            "outcome": part.outcome.value,
-            "reason": self._masked(part.reason),
-            "cause": part.cause,
-            "call_id": part.call_id,
-            "attempts": part.attempts,
-        }
-
-    def _masked(self, text: str | None) -> str | None:
-        return None if text is None else _storable(self._redaction.text(text))
-
-
-def _storable(text: str) -> str:
-    """The text without what no database takes: half a surrogate pair (JSON may hold one, escaped), and NUL."""
-    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _number(begun: list[_Begun], first_id: int) -> None:
-    """Nothing, after giving the calls their ids, in the order in which they were begun."""
-    for call_id, one in enumerate(begun, first_id):
-        one.id = call_id
-        one.call["id"] = call_id
-        if one.intent is not None:
-            one.intent["call_id"] = call_id
-
 
 def ranges(database: Database, run_id: str) -> pa.Table:
     """What the journal of a run says about the plan's rows, in the order in which it was noted.
@@ -376,6 +304,14 @@ def ranges(database: Database, run_id: str) -> pa.Table:
     columns = list(zip(*found, strict=True)) or [()] * len(_RANGE_TYPES)
     arrays = [pa.array(values, part.type) for values, part in zip(columns, _RANGE_TYPES, strict=True)]
     return pa.Table.from_arrays(arrays, schema=_RANGE_TYPES)
+
+
+def settled_rows(database: Database, run_id: str) -> int:
+    """How many rows of a run that goes on are settled so far, on the route that is furthest behind."""
+    rows = func.sum(settled.c.stop - settled.c.first)
+    with database.read() as connection:
+        found = connection.execute(select(rows).where(settled.c.run_id == run_id).group_by(settled.c.route))
+        return min((int(count) for count in found.scalars()), default=0)
 
 
 def forget(database: Database, run_id: str) -> None:

@@ -19,9 +19,9 @@ class Redaction:
     """The secrets of a run. They are never shown, not even by `repr`."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        found = {form for secret in secrets if secret for form in forms(secret)}
         # The longest first: a secret that contains another one is masked as a whole.
-        self._texts = sorted(forms, key=len, reverse=True)
+        self._texts = sorted(found, key=len, reverse=True)
         self._bytes = [form.encode() for form in self._texts]
 
     def text(self, text: str) -> str:
@@ -41,7 +41,7 @@ class Redaction:
         return {name: MASK if _TELLING.search(name) else self.text(value) for name, value in headers.items()}
 
 
-def _forms(secret: str) -> set[str]:
+def forms(secret: str) -> set[str]:
     """The secret as it is, in a JSON string (both ways) and in a URL (both ways)."""
     return {
         secret,

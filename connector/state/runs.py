@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import Text, cast, insert, or_, select, update
 
 from connector.errors import ConfigError, StateError
 from connector.state.clock import utc
 from connector.state.tables import runs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from random import Random
 
-    from sqlalchemy import RowMapping, Select, Update
+    from sqlalchemy import ColumnElement, RowMapping, Select, Update
 
     from connector.errors import Problem
     from connector.ports import Clock
@@ -36,7 +36,7 @@ def new_run_id(clock: Clock, random: Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What is known when a run starts. `config` is the sync's settings as JSON."""
+    """What is known when a run starts. `config` is the sync's settings as JSON, `options` what was asked of the run."""
 
     run_id: str
     sync: str
@@ -45,6 +45,7 @@ class NewRun:
     destination: str
     object: str
     config: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     pid: int = field(default_factory=os.getpid)
     host: str = field(default_factory=socket.gethostname)
 
@@ -85,12 +86,13 @@ class Run:
     requests: dict[str, int] | None
     warnings: list[dict[str, Any]]
     timings: dict[str, float]
+    options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, row: RowMapping) -> Run:
+    def of(cls, row: RowMapping | Mapping[str, Any]) -> Run:
         """The run of a row of the table."""
-        found = dict(row)
-        for name, empty in (("config", {}), ("warnings", []), ("timings", {})):
+        found: dict[str, Any] = {**row}
+        for name, empty in (("config", {}), ("warnings", []), ("timings", {}), ("options", {})):
             found[name] = empty if found[name] is None else found[name]
         return cls(**found)
 
@@ -110,6 +112,33 @@ class Run:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs. Times are seconds since 1970; `text` is looked for in the error, whatever its case."""
+
+    status: Sequence[str] = ()
+    trigger: str | None = None
+    since: float | None = None
+    until: float | None = None
+    min_s: float | None = None
+    text: str | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """The filter as SQL."""
+        if self.status:
+            yield runs.c.status.in_(self.status)
+        if self.trigger is not None:
+            yield runs.c.trigger == self.trigger
+        if self.since is not None:
+            yield runs.c.started_at >= self.since
+        if self.until is not None:
+            yield runs.c.started_at <= self.until
+        if self.min_s is not None:
+            yield runs.c.finished_at - runs.c.started_at >= self.min_s
+        if self.text is not None:
+            yield cast(runs.c.error, Text).icontains(self.text, autoescape=True)
+
+
 class Runs:
     """The runs of every sync on this state directory."""
 
@@ -120,13 +149,22 @@ class Runs:
     def start(self, run: NewRun) -> None:
         """Nothing, after writing down that the run has started now."""
         begun = {part.name: getattr(run, part.name) for part in fields(run)}
-        begun |= {"config": dict(run.config), "status": RUNNING, "started_at": self._clock.now()}
+        begun |= {
+            "config": dict(run.config),
+            "options": dict(run.options),
+            "status": RUNNING,
+            "started_at": self._clock.now(),
+        }
         with self._database.write() as connection:
             connection.execute(insert(runs).values(begun))
 
     def stage(self, run_id: str, stage: Stage) -> None:
         """Nothing, after writing down what the run is doing now."""
         self._update(run_id, update(runs).values(stage=stage))
+
+    def plan(self, run_id: str, rows: Mapping[str, int]) -> None:
+        """Nothing, after writing down how many rows the run found and what it means to do with them."""
+        self._update(run_id, update(runs).values(rows=dict(rows)))
 
     def finish(self, run_id: str, end: Finish) -> None:
         """Nothing, after writing down that the run has ended now, and how."""
@@ -142,16 +180,30 @@ class Runs:
         }
         self._update(run_id, update(runs).values(values))
 
+    def warn(self, run_id: str, warning: Problem) -> Run:
+        """The run, after adding a warning to it, which came up when it had ended."""
+        warnings = [*self.get(run_id).warnings, _error(warning)]
+        self._update(run_id, update(runs).values(warnings=warnings))
+        return self.get(run_id)
+
     def get(self, run_id: str) -> Run:
         """The run of exactly that name. Raises ConfigError `unknown-run`."""
-        found = self._select(select(runs).where(runs.c.run_id == run_id))
-        if not found:
+        found = self.find(run_id)
+        if found is None:
             raise _unknown(run_id)
-        return found[0]
+        return found
 
-    def list(self, sync: str | None = None, *, limit: int | None = None, offset: int = 0) -> tuple[Run, ...]:
-        """The runs of one sync or of all, the newest first."""
-        return self._select(_of_sync(sync).order_by(*_NEWEST_FIRST).limit(limit).offset(offset))
+    def find(self, run_id: str) -> Run | None:
+        """The run of exactly that name, or None."""
+        found = self._select(select(runs).where(runs.c.run_id == run_id))
+        return found[0] if found else None
+
+    def list(
+        self, sync: str | None = None, *, limit: int | None = None, offset: int = 0, **filters: Any
+    ) -> tuple[Run, ...]:
+        """The runs of one sync or of all, the newest first; `filters` are those of `RunFilter`."""
+        query = _of_sync(sync).where(*RunFilter(**filters).conditions())
+        return self._select(query.order_by(*_NEWEST_FIRST).limit(limit).offset(offset))
 
     def latest(self, sync: str | None = None) -> Run | None:
         """The newest run of one sync or of all, whether it has ended or not."""
@@ -161,6 +213,11 @@ class Runs:
     def unfinished(self, sync: str | None = None) -> tuple[Run, ...]:
         """The runs that have not ended, the newest first: they go on elsewhere (`pid`, `host`), or they died."""
         return self._select(_of_sync(sync).where(runs.c.status == RUNNING).order_by(*_NEWEST_FIRST))
+
+    def ended_since(self, moment: float, syncs: Collection[str]) -> tuple[Run, ...]:
+        """The runs of these syncs that ended after that moment, in the order in which they ended."""
+        query = select(runs).where(runs.c.finished_at > moment, runs.c.sync.in_(syncs))
+        return self._select(query.order_by(runs.c.finished_at))
 
     def resolve(self, name: str, sync: str | None = None) -> str:
         """The id of the run that `name` means: an id, the beginning of one, its last six characters, or "last".

@@ -6,6 +6,7 @@
                                    `touched`: Pendo may hold some of a row that is not accepted
     deleted       key, id, ...     ids that this sync had Pendo delete
     plan, span, plan_info          the plan of the run that is under way; gone once it is settled
+    excerpt, seen, delta           only where the snapshot itself is kept in the warehouse: see plan/elsewhere.py
 
 The file's lock is the run lock: a second run of the same sync cannot open it. The tables live in the attached catalog
 `state`; staged rows live in memory and spill to `temp_dir`.
@@ -29,7 +30,7 @@ from connector.state.version import STATE_VERSION, check_version
 from connector.values import quoted_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MEMORY_LIMIT = "512MB"
 SHRINK_BYTES = 32_000_000
@@ -65,8 +66,9 @@ class Snapshot:
 
     def info(self, name: str) -> Any:
         """The JSON value kept under this name, or None."""
-        row = self.connection.execute("SELECT value FROM state.info WHERE name = ?", [name]).fetchone()
-        return None if row is None else json.loads(row[0])
+        # All rows are fetched: after the only one, DuckDB takes the result for unfinished.
+        rows = self.connection.execute("SELECT value FROM state.info WHERE name = ?", [name]).fetchall()
+        return json.loads(rows[0][0]) if rows else None
 
     def keep(self, name: str, value: object) -> None:
         """Nothing, after keeping a JSON value under this name; None forgets it."""
@@ -101,8 +103,10 @@ class Snapshot:
         """Nothing, after giving the disk back what a large plan has left free in the file, if that is most of it.
 
         A DuckDB file gets shorter only at its end, and what was settled after the plan stands there: so the rows are
-        moved to the front. Small plans leave their room to the next one.
+        moved to the front. Small plans leave their room to the next one. Within a transaction it does nothing.
         """
+        if self._inside:
+            return
         sizes = "SELECT free_blocks * block_size, used_blocks * block_size FROM pragma_database_size()"
         sizes += " WHERE database_name = 'state'"
         free, used = self.connection.execute(sizes).fetchone() or (0, 0)
@@ -120,13 +124,14 @@ class Snapshot:
         self.connection.execute("CHECKPOINT state")
 
     def size(self) -> int:
-        """How many rows the snapshot holds."""
-        return int(self.one("SELECT count(*) FROM state.accepted"))
+        """How many rows the snapshot holds; of one that is kept in the warehouse, how many after the last write."""
+        place = self.info("place")
+        return int(place["rows"] if place is not None else self.one("SELECT count(*) FROM state.accepted"))
 
     def one(self, sql: str) -> Any:
         """The first value of the first row."""
-        row = self.connection.execute(sql).fetchone()
-        return None if row is None else row[0]
+        rows = self.connection.execute(sql).fetchall()
+        return rows[0][0] if rows else None
 
 
 def snapshot_path(state_dir: Path, sync: str) -> Path:
@@ -177,6 +182,58 @@ def view_snapshot(state_dir: Path, sync: str) -> Iterator[Snapshot]:
 
 
 @contextmanager
+def hold_snapshot(state_dir: Path, sync: str) -> Iterator[Callable[[Path], None]]:
+    """What copies the sync's file into a folder; no run of it can begin until it has, or until the end of the block.
+
+    Raises BusyError while a run writes the file, StateError when it cannot be read.
+    """
+    path = snapshot_path(state_dir, sync)
+    probe = duckdb.connect(":memory:")
+    try:
+        with state_errors(path, sync):
+            _attach(probe, path, read_only=True)
+
+        def copy(folder: Path) -> None:
+            with state_errors(path, sync):
+                _copy_files(path, folder)
+
+        yield copy
+    finally:
+        probe.close()
+
+
+def named_runs(state_dir: Path, sync: str) -> frozenset[str]:
+    """The ids of the runs that undelivered rows of the sync name. Raises BusyError while a run goes on, StateError."""
+    path = snapshot_path(state_dir, sync)
+    if not path.exists():
+        return frozenset()
+    connection = duckdb.connect(":memory:")
+    try:
+        with state_errors(path, sync):
+            _attach(connection, path, read_only=True)
+            rows = connection.execute("SELECT first_run, last_run FROM state.undelivered GROUP BY ALL").fetchall()
+            return frozenset(run for row in rows for run in row if run is not None)
+    finally:
+        connection.close()
+
+
+def standing(state_dir: Path, sync: str) -> tuple[int, dict[str, int]]:
+    """The rows in the snapshot, and those that are not delivered, by outcome. A run cannot begin for a moment.
+
+    Raises BusyError while a run goes on, StateError; and the sync's file must be there.
+    """
+    path = snapshot_path(state_dir, sync)
+    connection = duckdb.connect(":memory:")
+    try:
+        with state_errors(path, sync):
+            _attach(connection, path, read_only=True)
+            rows = connection.execute("SELECT outcome, count(*) FROM state.undelivered GROUP BY outcome").fetchall()
+            return Snapshot(connection, path).size(), dict(rows)
+    finally:
+        connection.close()
+
+
+@contextmanager
 def state_errors(path: Path, sync: str) -> Iterator[None]:
     """Nothing; inside it, what DuckDB and the disk say about this file is raised as BusyError or StateError."""
     try:
@@ -190,7 +247,8 @@ def state_errors(path: Path, sync: str) -> Iterator[None]:
 def _connect(state_dir: Path) -> duckdb.DuckDBPyConnection:
     temp_dir = state_dir / "tmp"
     connection = duckdb.connect(":memory:")
-    connection.execute("SET TimeZone = 'UTC'")
+    # DuckDB draws a bar on stdout as soon as a query takes two seconds, and there scripts read JSON.
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     # The plan of a large run is read once and dropped: to look for the best of these takes longer than to write it.
     connection.execute("SET disabled_compression_methods = 'fsst,dict_fsst,zstd,alp,alprd,chimp,patas'")
@@ -217,12 +275,16 @@ def _copy(path: Path, folder: Path) -> None:
     probe = duckdb.connect(":memory:")
     try:
         _attach(probe, path, read_only=True)
-        # The file itself comes last: closing any handle on it gives up this process's lock (POSIX).
-        for file in (path.with_name(path.name + ".wal"), path):
-            if file.exists():
-                shutil.copyfile(file, folder / file.name)
+        _copy_files(path, folder)
     finally:
         probe.close()
+
+
+def _copy_files(path: Path, folder: Path) -> None:
+    # The file itself comes last: closing any handle on it gives up this process's lock (POSIX).
+    for file in (path.with_name(path.name + ".wal"), path):
+        if file.exists():
+            shutil.copyfile(file, folder / file.name)
 
 
 def _upgrade(snapshot: Snapshot) -> None:

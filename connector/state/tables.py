@@ -49,8 +49,10 @@ runs = Table(
     Column("requests", _Json),
     Column("warnings", _Json),
     Column("timings", _Json),
+    Column("options", _Json),
     Index("runs_by_sync", "sync", "started_at"),
     Index("runs_by_start", "started_at"),
+    Index("runs_by_end", "finished_at"),
 )
 
 calls = Table(
@@ -76,6 +78,8 @@ calls = Table(
     Column("error", Text),
     Column("verdict", String),
     Column("reason", Text),
+    Column("auth", String),
+    Column("bodies", String),
     # Last: a long value is kept on pages of its own, which a list without bodies then never reads.
     Column("response_body", LargeBinary),
     Index("calls_by_run", "run_id", "id"),
@@ -141,4 +145,109 @@ learned = Table(
     Column("value", Text, nullable=False),
     Column("why", Text, nullable=False),
     Column("learned_at", Double, nullable=False),
+)
+
+triggers = Table(
+    "triggers",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("run_id", String, nullable=False),
+    Column("sync", String, nullable=False),
+    Column("trigger", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("due_at", Double),
+    Column("last_due_at", Double),
+    Column("options", _Json),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", Double),
+    Column("owner", String),
+    Column("started_at", Double),
+    Column("settled_at", Double),
+    Column("error", _Json),
+    Index("triggers_by_run", "run_id", unique=True),
+    Index("triggers_by_state", "state", "id"),
+    Index("triggers_by_sync", "sync", "id"),
+)
+
+due = Table(
+    "due",
+    metadata,
+    Column("sync", String, primary_key=True),
+    Column("schedule", String, nullable=False),
+    Column("next_at", Double),
+    Column("seen_at", Double),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("sync", String, primary_key=True),
+    Column("paused_at", Double, nullable=False),
+)
+
+cancels = Table(
+    "cancels",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("asked_at", Double, nullable=False),
+)
+
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", String, nullable=False),
+    Column("since", Double, nullable=False),
+    Index("numbers_by_name", "kind", "name", unique=True),
+)
+
+# What is known of a sync's troubles: a row for each that was ever there. `told` is what the channels were told last.
+alert_states = Table(
+    "alert_states",
+    metadata,
+    Column("sync", String, primary_key=True),
+    Column("condition", String, primary_key=True),
+    Column("level", String, nullable=False),
+    Column("told", String, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("finding", _Json, nullable=False),
+)
+
+alert_mutes = Table(
+    "alert_mutes",
+    metadata,
+    Column("sync", String, primary_key=True),
+    Column("until", Double, nullable=False),
+)
+
+alert_messages = Table(
+    "alert_messages",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("delivery", String, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("sync", String, nullable=False),
+    Column("condition", String, nullable=False),
+    Column("run_id", String),
+    Column("content", _Json, nullable=False),
+    Column("state", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("leased_until", Double),
+    Column("settled_at", Double),
+    Column("error", Text),
+    Index("alert_messages_by_state", "state", "id"),
+)
+
+unlogged = Table(
+    "unlogged",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("noted_at", Double, nullable=False),
 )

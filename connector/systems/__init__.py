@@ -23,11 +23,13 @@ if TYPE_CHECKING:
         Connection,
         Destination,
         DestinationSystem,
+        Loader,
         Reply,
         Request,
         Source,
         SourceSystem,
         ValueType,
+        WarehouseSnapshot,
     )
 
 
@@ -40,6 +42,12 @@ class _LazySource:
 
     def open(self, settings: BaseModel, root: Path) -> Source:
         return cast("Source", _load(self.module).open(settings, root))
+
+    def loader(self, settings: BaseModel, root: Path, schema: str) -> Loader:
+        return cast("Loader", _load(f"{self.module}_loading").open(settings, root, schema))
+
+    def snapshot(self, settings: BaseModel, root: Path, sync: str) -> WarehouseSnapshot:
+        return cast("WarehouseSnapshot", _load(f"{self.module}_snapshots").open(settings, root, sync))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,12 @@ class _LazyDestination:
 
     def connect(self, settings: BaseModel) -> Connection:
         return cast("Connection", _load(self.module).connect(settings))
+
+    def addresses(self, settings: BaseModel) -> tuple[str, ...]:
+        return cast("tuple[str, ...]", _load(self.module).addresses(settings))
+
+    def in_sandbox(self, settings: BaseModel, url: str) -> BaseModel:
+        return cast("BaseModel", _load(self.module).in_sandbox(settings, url))
 
     def check(self, settings: BaseModel) -> Generator[Request, Reply, str]:
         return cast("Generator[Request, Reply, str]", _load(self.module).check(settings))

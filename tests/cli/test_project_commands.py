@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from connector.cli.figures import duration, estimate, milliseconds, size
+from connector.actions.figures import duration, estimate, milliseconds, size
 from connector.sandbox import Sandbox, running
 from tests.e2e.project import CONNECTOR, EVENT_SYNC
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from connector.cli.failures import save_traceback, worst
+from connector.cli.failures import worst
 from connector.errors import BusyError, ConfigErrors, DestinationError
 from connector.sample.proof import compare
 from connector.state.snapshot import open_snapshot
+from connector.state.tracebacks import save_traceback
 from tests.e2e.project import EVENT_SYNC, OBJECT_SYNC
 
 if TYPE_CHECKING:

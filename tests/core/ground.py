@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +11,20 @@ import duckdb
 import pyarrow as pa
 
 from connector.compile import Projection, compile_sync
-from connector.plan import Ask, Plan, compare, stage
+from connector.plan import Ask, Plan, compare, elsewhere, stage
 from connector.plan.settle import Settlement, settle
+from connector.plan.uses import uses_of
 from connector.plan.work import PlanWork
-from connector.ports import Cell, Change, Constant, Members, Outcome, Route, SendTime, ValueType
+from connector.ports import Cell, Change, Constant, Delta, Members, Outcome, Query, Route, SendTime, ValueType
 from connector.state.snapshot import Snapshot, open_snapshot
+from connector.systems.warehouse.duckdb_snapshots import DuckDbPlace
+from connector.systems.warehouse.snapshots import StoredSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from connector.ports import WarehouseSnapshot
 
 UPSERTS = frozenset({Change.ADDED, Change.CHANGED})
 REMOVALS = frozenset({Change.REMOVED})
@@ -72,9 +78,23 @@ def compiled(routes: Iterable[Route], model: pa.Table, *, key: tuple[str, ...] =
     return compile_sync(tuple(routes), key, model.schema, at=lambda *_: "sync.yml:1:1", model="m")
 
 
+_PLANNER = ContextVar("planner", default="local")
+
+
+@contextmanager
+def planning(planner: str) -> Iterator[str]:
+    """The planner; inside the block, every ground that is made has it."""
+    token = _PLANNER.set(planner)
+    yield planner
+    _PLANNER.reset(token)
+
+
 @dataclass
 class Ground:
-    """A sync's state in a folder. Each `compare` is what a run would plan; `finish` settles it."""
+    """A sync's state in a folder. Each `compare` is what a run would plan; `finish` settles it.
+
+    With the planner `warehouse` the snapshot is kept in a DuckDB file, where the model is, too.
+    """
 
     folder: Path
     routes: tuple[Route, ...]
@@ -84,6 +104,7 @@ class Ground:
     skip_first: bool = False
     runs: int = 0
     plans: list[Plan] = field(default_factory=list)
+    planner: str = field(default_factory=_PLANNER.get)
 
     def open(self) -> Any:
         return open_snapshot(self.folder, "s")
@@ -99,15 +120,47 @@ class Ground:
             **ask,
         )
         projection = compiled(self.routes, model)
-        stage(snapshot, model.to_reader(), projection, asked, NOW_MS)
-        plan = compare(snapshot, projection, self.routes, asked)
+        if self.planner == "local":
+            stage(snapshot, model.to_reader(), projection, asked, NOW_MS)
+            plan = compare(snapshot, projection, self.routes, asked)
+        else:
+            found = self._stage_there(snapshot, model, projection, asked)
+            plan = compare(snapshot, projection, self.routes, asked, found)
         self.projection = projection
         self.plans.append(plan)
         return plan
 
+    def _stage_there(
+        self, snapshot: Snapshot, model: pa.Table, projection: Projection, ask: Ask
+    ) -> elsewhere.Elsewhere:
+        """What the warehouse counted, after comparing there; a run that died may have left something to tell it."""
+        with closing(duckdb.connect(str(self.folder / "warehouse.duckdb"))) as connection:
+            connection.register("arriving", model)
+            connection.execute("SET TimeZone = 'UTC'; CREATE OR REPLACE TABLE m AS SELECT * FROM arriving")
+        remote = self.remote
+        remote.prepare()
+        if elsewhere.place_of(snapshot) is None:
+            snapshot.keep(elsewhere.OWNER, "ground")
+            elsewhere.keep_place(snapshot, *remote.write(Delta("ground", None, "made", elsewhere.no_rows(), wipe=True)))
+        elsewhere.tell(snapshot, remote)
+        uses = uses_of(self.routes, ("id",), model.schema.names)
+        asked = elsewhere.wanted(snapshot, projection, uses, Query("SELECT * FROM m"), ask)
+        with elsewhere.compared(snapshot, remote, asked) as found:
+            with found.rows() as rows:
+                stage(snapshot, rows, projection, ask, NOW_MS, marked=True)
+            return elsewhere.take(snapshot, found)
+
+    @property
+    def remote(self) -> WarehouseSnapshot:
+        """The snapshot in the warehouse."""
+        return StoredSnapshot(DuckDbPlace("warehouse.duckdb", self.folder, "connector_state"), "s")
+
     def finish(self, snapshot: Snapshot, *ranges: tuple[Any, ...], stopped: bool = False) -> Settlement:
         rows = self.folder / "rows" / f"run-{self.runs}.parquet"
-        return settle(snapshot, journal(*ranges), rows, NOW_MS, stopped=stopped)
+        settlement = settle(snapshot, journal(*ranges), rows, NOW_MS, stopped=stopped)
+        if self.planner == "warehouse":
+            elsewhere.tell(snapshot, self.remote)
+        return settlement
 
     def succeed(self, snapshot: Snapshot) -> Settlement:
         count = sum(self.plans[-1].counts.planned.values())

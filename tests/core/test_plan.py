@@ -15,14 +15,35 @@ from connector.errors import SourceError
 from connector.plan import Counts
 from connector.ports import Cell, Change, Members, Route, ValueType
 from connector.state.snapshot import view_snapshot
-from tests.core.ground import NOW_MS, REMOVALS, Ground, bodies, delete_route, event_route, route, tally, values
+from tests.core.ground import (
+    NOW_MS,
+    REMOVALS,
+    Ground,
+    bodies,
+    delete_route,
+    event_route,
+    planning,
+    route,
+    tally,
+    values,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 def counted(counts: Counts) -> dict[str, int]:
     return {name: getattr(counts, name) for name in Counts.__slots__ if getattr(counts, name)}
+
+
+@pytest.fixture(params=["local", "warehouse"], autouse=True)
+def planner(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Whatever is said here holds for both planners."""
+    if request.param == "warehouse" and getattr(request.function, "is_hypothesis_test", False):
+        pytest.skip("tests/core/test_planners.py has the two planners side by side")
+    with planning(request.param) as chosen:
+        yield chosen
 
 
 @pytest.fixture
@@ -337,7 +358,8 @@ def test_what_settling_writes_down_can_be_read_by_key(ground: Ground, tmp_path: 
     assert read_rows(tmp_path, None, "run-1", key="b", payloads=False)[0]["reason"] == "gone"  # type: ignore[arg-type]
 
 
-def test_a_result_that_breaks_off_is_an_error_of_the_source_and_changes_nothing(ground: Ground) -> None:
+def test_a_result_that_breaks_off_is_an_error_of_the_source_and_changes_nothing(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, (route("custom", "v"),), planner="local")
     ground.run(values(("a", 1)))
     model = values(("a", 2))
 

@@ -20,11 +20,14 @@ from ruamel.yaml import YAML
 
 from connector import Project, load_project
 from connector.plan import Counts
+from connector.plan.elsewhere import bring, fetch
 from connector.ports import Change, Outcome
+from connector.run.keeping import warehouse_snapshot
 from connector.sandbox import INTEGRATION_KEY, TRACK_EVENT_SECRET, Sandbox, running
 from connector.sandbox.switches import SWITCHES
 from connector.state.clock import SystemClock
 from connector.state.snapshot import view_snapshot
+from tests.e2e.warehouses import Warehouse, warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,9 +35,14 @@ if TYPE_CHECKING:
     from connector.ports import Clock
     from connector.project.definition import Definition
     from connector.run.ending import RunResult
+    from connector.state.snapshot import Snapshot
 
 REPOSITORY = Path(__file__).parents[2]
 CONNECTOR = (sys.executable, "-m", "connector.cli")
+
+# Every test of this folder that does not choose for itself runs with this one.
+CHOSEN_WAREHOUSE = os.environ.get("CONNECTOR_TEST_WAREHOUSE") or "duckdb"
+CHOSEN_PLANNER = os.environ.get("CONNECTOR_TEST_PLANNER") or "local"
 
 ACCOUNTS = "accounts"
 EVENTS = "events"
@@ -89,6 +97,8 @@ class Scene:
     url: str
     clock: Clock | None = None
     destination: dict[str, Any] = field(default_factory=dict)
+    warehouse: Warehouse | None = None
+    planner: str = "local"
     _definition: Definition | None = None
     random: Random = field(default_factory=lambda: Random(7))  # noqa: S311 - the same waits in every test
 
@@ -112,19 +122,31 @@ class Scene:
             **self.destination,
         }
         document = {
-            "sources": {"warehouse": {"type": "duckdb", "path": "warehouse.duckdb"}},
+            "sources": {"warehouse": self.source},
             "destinations": {"pendo": destination},
         }
         self._yaml(self.root / "connector.yml", document)
 
     def sql(self, *statements: str) -> None:
-        """Nothing, after running these statements in the warehouse."""
+        """Nothing, after running these statements in the DuckDB file that the warehouse has a copy of, or is."""
         with closing(duckdb.connect(str(self.root / "warehouse.duckdb"))) as connection:
             for statement in statements:
                 connection.execute(statement)
+            if self.warehouse is not None:
+                self.warehouse.fill(connection)
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """The warehouse's entry under `sources:`."""
+        entry = {"type": "duckdb", "path": "warehouse.duckdb"} if self.warehouse is None else self.warehouse.entry
+        if entry["type"] == "sqlalchemy":
+            return entry
+        # The servers are shared: each project has a schema of its own.
+        schema = f"{getattr(self.warehouse, 'schema', 'connector')}_state"
+        return {**entry, "planner": self.planner, "state_schema": schema}
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """The rows of a query in the warehouse."""
+        """The rows of a query in that DuckDB file."""
         with closing(duckdb.connect(str(self.root / "warehouse.duckdb"), read_only=True)) as connection:
             return connection.execute(query).fetchall()
 
@@ -212,9 +234,17 @@ class Scene:
     def snapshot(self, sync: str) -> set[str]:
         """The keys that count as accepted, with values that are known."""
         with view_snapshot(self.state_dir, sync) as snapshot:
+            if self.planner == "warehouse":
+                self._fetch_accepted(sync, snapshot)
             events = "fp IS NOT NULL OR " + str(snapshot.one("SELECT bool_and(fp IS NULL) FROM state.accepted") is True)
             rows = snapshot.connection.execute(f"SELECT key FROM state.accepted WHERE {events}").fetchall()
         return {key for (key,) in rows}
+
+    def _fetch_accepted(self, sync: str, snapshot: Snapshot) -> None:
+        """Nothing, after bringing the snapshot from the warehouse into this copy of the sync's file."""
+        with self.project() as project, warehouse_snapshot(project.sync(sync), project.means()).accepted() as reader:
+            fetch(snapshot, reader)
+        bring(snapshot, seen=False)
 
     def logged(self, run: str = "last") -> Counter[tuple[str, str, str]]:
         """The calls of the API call log as method, path and body; of one run, or of all."""
@@ -232,6 +262,10 @@ class Scene:
         with self.project() as project:
             return {row.key: row.outcome for row in project.undelivered(sync)}
 
+    def reload(self) -> None:
+        """Nothing; the project's files are read again, because a test has written them itself."""
+        self._definition = None
+
     def _yaml(self, path: Path, document: Mapping[str, Any]) -> None:
         self._definition = None
         path.parent.mkdir(exist_ok=True)
@@ -241,12 +275,20 @@ class Scene:
 
 @contextmanager
 def scene(
-    root: Path, *, clock: Clock | None = None, switches: Mapping[str, Any] | None = None, **destination: Any
+    root: Path,
+    *,
+    clock: Clock | None = None,
+    switches: Mapping[str, Any] | None = None,
+    source: str | None = None,
+    planner: str | None = None,
+    **destination: Any,
 ) -> Iterator[Scene]:
-    """A project in an empty folder whose sandbox runs until the end of the block."""
+    """A project in an empty folder whose sandbox runs until the end of the block. `source` is a kind of warehouse."""
     sandbox = Sandbox(switches={**chosen_switch(), **(switches or {})}, now=time.time if clock is None else clock.now)
     with running(sandbox) as server:
-        made = Scene(root, sandbox, server.url, clock)
+        made = Scene(root, sandbox, server.url, clock, planner=planner or CHOSEN_PLANNER)
+        root.mkdir(parents=True, exist_ok=True)
+        made.warehouse = warehouse(source or CHOSEN_WAREHOUSE, root)
         (root / "models").mkdir(parents=True)
         for model, key in MODELS.items():
             text = f"/*\nsource: warehouse\nprimary_key: {key}\n*/\nselect * from {model}\n"
@@ -260,7 +302,9 @@ def scene(
 def chosen_switch() -> dict[str, Any]:
     """The switch under which all of these tests run: CONNECTOR_TEST_SWITCH=NAME=VALUE, or none."""
     name, _, text = os.environ.get("CONNECTOR_TEST_SWITCH", "").partition("=")
-    return {name: value for switch in SWITCHES if switch.name == name for value in switch.values if str(value) == text}
+    found = [value for switch in SWITCHES if switch.name == name for value in switch.values if str(value) == text]
+    assert bool(found) == bool(name), f"no switch has this value: {name}={text}"
+    return {name: found[0]} if found else {}
 
 
 def check_counts(result: Mapping[str, Any]) -> None:

@@ -109,7 +109,7 @@ class Proxy:
             return
         self.close()
         await asyncio.sleep(seconds)
-        while self.stays and self.script is not None:
+        while self.stays and self.script is not None:  # noqa: ASYNC110 - another thread ends it
             await asyncio.sleep(0.001)
         await self.listen()
 

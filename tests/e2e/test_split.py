@@ -136,6 +136,20 @@ def test_without_split_retries_the_whole_batch_is_rejected_and_offered_again(qui
     assert set(quick.delivered().values()) == {1}
 
 
+def test_the_search_for_bad_rows_may_be_given_a_budget(quick: Scene) -> None:
+    sync = with_bad_events(quick, {5, 50, 90}, 100, batch={"rows": 100}, max_split_requests=4)
+    quick.point_at(batching="array")
+
+    first = quick.run(sync)
+    refuse(quick, set())
+    second = quick.run(sync)
+
+    assert 0 < first.json()["requests"]["split"] <= 4
+    assert outcomes(first)["rejected"] > 3
+    assert outcomes(second) == {"succeeded": outcomes(first)["rejected"]}
+    assert set(quick.delivered().values()) == {1}
+
+
 @pytest.mark.parametrize(
     ("switches", "fits"), [({"body_limit_bytes": 10_000}, 10_000), ({"seconds_per_record": 3.0}, 100)]
 )

@@ -32,6 +32,8 @@ SYNCS = (ACCOUNTS, EVENTS)
 ROWS = 2_000
 IN_FLIGHT = 8 * 100
 
+STILL_THERE = "the warehouse has the snapshot, and the lost file's successor takes it up again"
+
 
 def write_syncs(place: Scene) -> None:
     place.accounts(ROWS)
@@ -268,6 +270,8 @@ def test_a_newer_state_is_left_as_it_is(real: Scene, where: str) -> None:
 
 
 def test_events_whose_snapshot_is_gone_are_not_sent_anew_until_that_is_asked_for(real: Scene) -> None:
+    if real.planner == "warehouse":
+        pytest.skip(f"{STILL_THERE}: test_planner.py")
     write_syncs(real)
     real.run(EVENTS)
     sync_file(real, EVENTS).unlink()
@@ -283,6 +287,8 @@ def test_events_whose_snapshot_is_gone_are_not_sent_anew_until_that_is_asked_for
 
 
 def test_objects_whose_snapshot_is_gone_are_sent_again(real: Scene) -> None:
+    if real.planner == "warehouse":
+        pytest.skip(f"{STILL_THERE}: test_planner.py")
     write_syncs(real)
     real.run(ACCOUNTS)
     shutil.rmtree(real.state_dir / "syncs")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from connector.errors import ConfigErrors
+from connector.errors import ConfigError, ConfigErrors
+from connector.project.dbt_results import not_built
 from connector.project.load import Systems, load
 from connector.project.schema import json_schemas
 from connector.project.settings import ModelSettings
@@ -371,3 +372,80 @@ def test_an_editor_is_told_the_same(model: object, fits: bool) -> None:
     assert jsonschema.Draft202012Validator(schemas["sync"]).is_valid(document) is fits
     assert jsonschema.Draft202012Validator(schemas["connector"]).is_valid({"dbt": None})
     assert jsonschema.Draft202012Validator(schemas["connector"]).is_valid({"dbt": {"manifest": "m.json"}})
+
+
+# --- after a build ----------------------------------------------------------------------------------------------------
+
+
+def results(version: object = 6, **statuses: str) -> str:
+    """What a dbt command writes about how its nodes ended; `__` stands for a dot."""
+    return json.dumps(
+        {
+            "metadata": {"dbt_schema_version": f"https://schemas.getdbt.com/dbt/run-results/v{version}.json"},
+            "results": [{"unique_id": name.replace("__", "."), "status": status} for name, status in statuses.items()],
+        }
+    )
+
+
+def hanging_test(name: str, model: str) -> dict[str, Any]:
+    """A test that hangs on a model."""
+    unique_id = f"test.shop.{name}"
+    return {"unique_id": unique_id, "resource_type": "test", "name": name, "attached_node": model}
+
+
+ACCOUNTS = "model__shop__dim_accounts"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "why"),
+    [
+        ({ACCOUNTS: "success"}, None),
+        ({ACCOUNTS: "success", "test__shop__unique_id": "pass"}, None),
+        ({ACCOUNTS: "success", "test__shop__unique_id": "warn"}, None),
+        ({ACCOUNTS: "error"}, "dbt ended 'dim_accounts' with: error"),
+        ({ACCOUNTS: "skipped"}, "dbt ended 'dim_accounts' with: skipped"),
+        ({"model__shop__other": "success"}, "dbt did not build 'dim_accounts' this time"),
+        (
+            {ACCOUNTS: "success", "test__shop__unique_id": "fail"},
+            "the test 'unique_id' of 'dim_accounts' ended with: fail",
+        ),
+    ],
+)
+def test_a_sync_may_run_when_its_model_was_built(tmp_path: Path, statuses: dict[str, str], why: str | None) -> None:
+    text = manifest(node(), node("other"), hanging_test("unique_id", "model.shop.dim_accounts"))
+    definition = loaded(project(tmp_path, text))
+    path = tmp_path / "target/run_results.json"
+    path.write_text(results(**statuses), encoding="utf-8")
+
+    assert not_built(definition, path, ["accounts"]) == ({} if why is None else {"accounts": why})
+
+
+def test_a_model_of_this_project_is_not_built_by_dbt(tmp_path: Path) -> None:
+    definition = loaded(write(tmp_path))
+    path = tmp_path / "run_results.json"
+    path.write_text(results(model__shop__accounts="success"), encoding="utf-8")
+    found = not_built(definition, path, ["accounts", "upgrades"])
+
+    assert set(found) == {"accounts", "upgrades"}
+    assert found["accounts"] == "its model 'accounts' is a file of this project, and not one that dbt builds"
+
+
+@pytest.mark.parametrize(
+    ("text", "slug", "words"),
+    [
+        (None, "dbt-results-missing", "cannot be read"),
+        ("{", "dbt-results-invalid", "does not hold the results"),
+        ("[]", "dbt-results-invalid", "does not hold the results"),
+        (results(version=99), "dbt-results-invalid", "is of version 99; versions 4 to 6 can be read"),
+        (manifest(node()), "dbt-results-invalid", "does not hold the results"),
+    ],
+)
+def test_results_that_are_none_are_refused(tmp_path: Path, text: str | None, slug: str, words: str) -> None:
+    definition = loaded(project(tmp_path, manifest(node())))
+    path = tmp_path / "run_results.json"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=words) as caught:
+        not_built(definition, path, ["accounts"])
+
+    assert caught.value.problem.slug == slug

@@ -73,6 +73,7 @@ def test_a_call_is_shown_with_the_keys_of_the_contract(history: History, journal
         "stop": 1000,
         "request_bytes": 14,
         "response_bytes": 15,
+        "bodies": None,
     }
 
 

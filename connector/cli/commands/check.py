@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.actions.figures import counted
 from connector.cli.failures import problem_json, show_error, show_warnings
-from connector.cli.figures import counted
 from connector.cli.invocation import current, everywhere, option
 from connector.cli.layout import Styled
 from connector.cli.screen import GOOD, STRONG

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.actions.figures import counted, number
 from connector.cli.bar import watching
 from connector.cli.commands.run import show_run
 from connector.cli.failures import show_problem
-from connector.cli.figures import counted, number
 from connector.cli.invocation import current, everywhere, option, program
 from connector.cli.layout import Column, Styled, Table
 from connector.cli.screen import BAD, DIM, GOOD, STRONG

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from connector.cli.figures import counted
+from connector.actions.figures import counted
 from connector.cli.invocation import current, everywhere, option
 from connector.cli.layout import Column, Styled, Table
 from connector.cli.screen import DIM, compact

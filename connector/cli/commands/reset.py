@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from connector.cli.figures import counted
+from connector.actions.figures import counted
 from connector.cli.invocation import current, everywhere, option
 from connector.cli.signals import stopping
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,9 +37,15 @@ BAD_OUTCOMES = ("rejected", "quarantined", "in_doubt")
     "--limit", metavar="N", type=click.IntRange(min=1), help="Send at most N rows; the rest waits for the next run."
 )
 @option("--force", is_flag=True, help="Go on past a guardrail, this once.")
+@option(
+    "--after-dbt",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Only syncs whose model dbt has built without error, by its run_results.json; the others are named.",
+)
 @option("--timings", is_flag=True, help="Show how long each step took.")
 @option("--wait", is_flag=True, help="Wait while another run of the same sync goes on.")
-def run(syncs: tuple[str, ...], *, every: bool, timings: bool, **options: Any) -> None:
+def run(syncs: tuple[str, ...], *, every: bool, timings: bool, after_dbt: Path | None, **options: Any) -> None:
     """Send what changed since the last run.
 
     Several syncs run one after the other. All of them are checked before the first one sends anything.
@@ -51,6 +58,8 @@ def run(syncs: tuple[str, ...], *, every: bool, timings: bool, **options: Any) -
         with invocation.project() as project:
             if every:
                 runs.names = project.syncs
+            if after_dbt is not None:
+                runs.leave_out_not_built(project, after_dbt)
             runs.run_all(project)
     except ConnectorError as error:
         show_error(invocation.screen.err, error)
@@ -83,6 +92,20 @@ class _Runs:
                 self._run(project, name)
         if project.stop.is_set():
             self.codes.append(CANCELLED)
+
+    def leave_out_not_built(self, project: Project, results: Path) -> None:
+        """Nothing, after leaving out the syncs whose model dbt has not built. Raises ConfigError."""
+        from connector.project.dbt_results import not_built  # noqa: PLC0415 - start-up
+
+        for name in self.names:
+            project.sync(name)  # raises, with the nearest name, when there is no such sync
+        inside = project.definition.root / results
+        file = inside if inside.exists() and not results.exists() else results
+        for name, why in not_built(project.definition, file, self.names).items():
+            self.invocation.screen.err.line(f"{name} does not run: {why}")
+            problem = Problem(f"not started: {why}", "dbt-not-built", hint="dbt's own output says more")
+            self.entries.append(entry_without_run(name, problem, "skipped"))
+            self.names.remove(name)
 
     def not_started(self, error: ConnectorError) -> None:
         """Nothing, after giving every sync that has no entry yet one that says why."""
@@ -125,7 +148,8 @@ class _Runs:
             with watching(screen.err, name, shown=not screen.as_json) as progress:
                 result = project.run(name, trigger="cli", progress=progress, **self.options)
         except ConnectorError as error:
-            if project.stop.is_set() and isinstance(error, BusyError):  # it was waiting
+            # It was waiting, or the warehouse had not answered yet: there is no run.
+            if project.stop.is_set() and isinstance(error, BusyError | SourceError):
                 self.entries.append(entry_without_run(name, error.problem, "cancelled"))
                 return
             show_error(screen.err, error)

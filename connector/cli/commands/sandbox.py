@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from connector.cli.figures import counted
+from connector.actions.figures import counted
 from connector.cli.invocation import current, everywhere, option
 from connector.cli.layout import Styled
 from connector.cli.screen import STRONG

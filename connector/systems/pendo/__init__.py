@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from connector.project.settings import EventSync, ObjectSync
 from connector.systems.pendo.client import Client
 from connector.systems.pendo.events import EventDestination
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 Settings = PendoSettings
 
-__all__ = ["Settings", "check", "connect", "open", "problems"]
+__all__ = ["Settings", "addresses", "check", "connect", "in_sandbox", "open", "problems"]
 
 
 def problems(settings: BaseModel, sync: BaseModel, at: Callable[..., str]) -> list[tuple[str, Problem]]:
@@ -45,6 +47,20 @@ def open(  # noqa: A001 - the registry's word
     if isinstance(one, EventSync):
         return EventDestination(mine, one, client, at=at, learned=learned)
     return ObjectDestination(mine, one, client, at=at, types=types)
+
+
+def addresses(settings: BaseModel) -> tuple[str, ...]:
+    """Where the REST API is, and where Track events go."""
+    mine = _mine(settings)
+    return mine.api_url, mine.data_url
+
+
+def in_sandbox(settings: BaseModel, url: str) -> BaseModel:
+    """The settings for a sandbox at this address, with its own secrets."""
+    from connector.sandbox import INTEGRATION_KEY, TRACK_EVENT_SECRET  # noqa: PLC0415 - a run does not need it
+
+    secrets = {"integration_key": SecretStr(INTEGRATION_KEY), "track_event_secret": SecretStr(TRACK_EVENT_SECRET)}
+    return _mine(settings).model_copy(update={"base_url": url, "region": None, **secrets})
 
 
 def connect(settings: BaseModel) -> Connection:

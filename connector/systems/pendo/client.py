@@ -18,7 +18,7 @@ import httpx
 from connector.errors import DestinationError
 from connector.ports import NoReply, Reply
 from connector.systems.pendo import facts
-from connector.systems.pendo.transport import ThreadTransport
+from connector.systems.pendo.transport import ThreadTransport, prepared
 
 if TYPE_CHECKING:
     import ssl
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from connector.ports import Request
     from connector.systems.pendo.settings import PendoSettings
+    from connector.systems.pendo.transport import Answer, Call
 
 INTEGRATION_KEY = "integration_key"
 TRACK_EVENT_SECRET = "track_event_secret"  # noqa: S105 - the name of the setting, not the secret
@@ -77,7 +78,8 @@ class Client:
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._opened: list[_Line] = []
-        self._addresses: dict[tuple[Any, ...], tuple[httpx.URL, _RawHeaders]] = {}
+        self._addresses: dict[tuple[Any, ...], _Address] = {}
+        self._echoes = [(text, text.encode()) for text in settings.secrets if len(text) >= ECHO_CHARACTERS]
         self._agent = f"pendo-connector/{version('pendo-connector')}"
 
     @property
@@ -88,16 +90,22 @@ class Client:
     def send(self, request: Request) -> Reply | NoReply:
         """The answer, whatever its status, or why there is none. Redirects are answers: they are not followed."""
         line = self._line()
-        prepared = self._prepared(request)
+        address = self._address(request)
+        connect_s, other_s = self._settings.timeouts.connect_seconds, request.timeout_s
+        timeouts = {"connect": connect_s, "pool": connect_s, "read": other_s, "write": other_s}
         started = self._monotonic()
         try:
-            # Not through a method of httpx.Client that builds the request: that alone takes longer than the call.
-            response = line.send(prepared)
+            if line.direct is not None:
+                answer = line.direct.exchange(address.call(request.method), request.body, timeouts)
+                ms = self._ms_since(started)
+                return self._reply(answer.status, *_decoded(answer), ms)
+            response = line.send(_prepared(request, address, timeouts))
             response.read()
         except httpx.RequestError as error:
             maybe_applied = not isinstance(error, BEFORE_SENDING)
             return NoReply(_reason(error), maybe_applied=maybe_applied, ms=self._ms_since(started))
-        return self._reply(response, self._ms_since(started))
+        ms = self._ms_since(started)
+        return self._reply(response.status_code, _named(response.headers), response.content, ms)
 
     def close(self) -> None:
         """Nothing, after closing every thread's connections."""
@@ -106,17 +114,7 @@ class Client:
         for line in opened:
             line.close()
 
-    def _prepared(self, request: Request) -> httpx.Request:
-        url, base = self._address(request)
-        headers = base
-        if request.body:
-            headers = [*base, (b"content-length", b"%d" % len(request.body))]
-        connect_s, other_s = self._settings.timeouts.connect_seconds, request.timeout_s
-        timeouts = {"connect": connect_s, "pool": connect_s, "read": other_s, "write": other_s}
-        stream = httpx.ByteStream(request.body)
-        return httpx.Request(request.method, url, headers=headers, stream=stream, extensions={"timeout": timeouts})
-
-    def _address(self, request: Request) -> tuple[httpx.URL, _RawHeaders]:
+    def _address(self, request: Request) -> _Address:
         """Where the request goes, and every header but the size: the same for each request of a route."""
         key = (request.url, request.auth, *request.headers.items())
         known = self._addresses.get(key)
@@ -127,7 +125,7 @@ class Client:
             raw = httpx.Headers({"host": url.netloc.decode("ascii"), **headers}).raw
             if len(self._addresses) >= _KNOWN_ADDRESSES:  # as a probe makes them: one id an address
                 self._addresses.clear()
-            known = self._addresses[key] = (url, raw)
+            known = self._addresses[key] = _Address(url, raw)
         return known
 
     def _line(self) -> _Line:
@@ -152,10 +150,13 @@ class Client:
         return line
 
     def _opened_line(self) -> _Line:
-        certificates = _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         if self._transport is not None:
             return _Line(self._transport())
         heeds_proxies = not self._settings.is_on_this_machine and any(scheme in _PROXIED for scheme in getproxies())
+        if not heeds_proxies and httpx.URL(self._settings.base_url or "").scheme == "http":
+            # To read the certificates takes as long as many a run against the sandbox, which shows none.
+            return _Line(ThreadTransport(None, keepalive_s=KEEPALIVE_S))
+        certificates = _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         if not heeds_proxies:
             return _Line(ThreadTransport(certificates, keepalive_s=KEEPALIVE_S))
         limits = httpx.Limits(keepalive_expiry=KEEPALIVE_S)
@@ -176,24 +177,42 @@ class Client:
             )
         return secret.get_secret_value()
 
-    def _reply(self, response: httpx.Response, ms: float) -> Reply:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        body = response.content
-        for secret in self.secrets:
-            if len(secret) >= ECHO_CHARACTERS:
-                body = body.replace(secret.encode(), REDACTED.encode())
+    def _reply(self, status: int, headers: dict[str, str], body: bytes, ms: float) -> Reply:
+        for secret, encoded in self._echoes:
+            body = body.replace(encoded, REDACTED.encode())
+            if any(secret in value for value in headers.values()):
                 headers = {name: value.replace(secret, REDACTED) for name, value in headers.items()}
-        return Reply(response.status_code, headers, body, ms)
+        return Reply(status, headers, body, ms)
 
     def _ms_since(self, started: float) -> float:
         return (self._monotonic() - started) * 1000
 
 
+class _Address:
+    """Where requests go, and every header but the size."""
+
+    def __init__(self, url: httpx.URL, headers: _RawHeaders) -> None:
+        self.url = url
+        self.headers = headers
+        self._calls: dict[str, Call] = {}
+
+    def call(self, method: str) -> Call:
+        """The request but for its body. Raises httpx.LocalProtocolError."""
+        known = self._calls.get(method)
+        if known is None:
+            known = self._calls[method] = prepared(method, self.url, self.headers)
+        return known
+
+
 class _Line:
-    """What one thread sends through: a transport, or a client of httpx that knows the proxies."""
+    """What one thread sends through: a transport, or a client of httpx that knows the proxies.
+
+    `direct` is the transport where it takes requests without the objects of httpx around them.
+    """
 
     def __init__(self, way: httpx.BaseTransport | httpx.Client) -> None:
         self._way = way
+        self.direct = way if isinstance(way, ThreadTransport) else None
         self.send = way.send if isinstance(way, httpx.Client) else way.handle_request
         self.is_closed = False
 
@@ -201,6 +220,32 @@ class _Line:
         """Nothing, after closing its connections."""
         self.is_closed = True
         self._way.close()
+
+
+def _prepared(request: Request, address: _Address, timeouts: dict[str, float]) -> httpx.Request:
+    """The request as an object of httpx: made here, because httpx.Client takes longer for that than for the call."""
+    headers = address.headers
+    if request.body:
+        headers = [*headers, (b"content-length", b"%d" % len(request.body))]
+    stream = httpx.ByteStream(request.body)
+    return httpx.Request(request.method, address.url, headers=headers, stream=stream, extensions={"timeout": timeouts})
+
+
+def _decoded(answer: Answer) -> tuple[dict[str, str], bytes]:
+    """The headers by name, and the body without its encoding. Raises httpx.DecodingError."""
+    if all(name.isascii() and value.isascii() for name, value in answer.headers):
+        headers: dict[str, str] = {}
+        for raw, value in answer.headers:
+            name, text = raw.decode("ascii").lower(), value.decode("ascii")
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+        if "content-encoding" not in headers:
+            return headers, answer.body
+    response = httpx.Response(answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body))
+    return _named(response.headers), response.read()
+
+
+def _named(headers: httpx.Headers) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 @cache

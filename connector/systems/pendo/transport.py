@@ -20,7 +20,7 @@ import httpx
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from io import BufferedReader
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -60,13 +60,41 @@ class _Head:
     reusable: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request but for its body: its address, its request line and its headers."""
+
+    method: str
+    address: tuple[str, str, int]
+    start: bytes
+    is_sized: bool
+
+    def head(self, size: int) -> bytes:
+        """Everything that stands before a body of that size."""
+        if self.is_sized or not size:
+            return self.start + b"\r\n"
+        return b"%bContent-Length: %d\r\n\r\n" % (self.start, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, as it travelled."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+
+
 class ThreadTransport(httpx.BaseTransport):
     """Sends requests for one thread; only `close` may come from another one."""
 
     def __init__(
-        self, verify: ssl.SSLContext, *, keepalive_s: float, monotonic: Callable[[], float] = time.monotonic
+        self, verify: ssl.SSLContext | None, *, keepalive_s: float, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Keep the certificates to trust and how long an idle connection is used again; nothing is opened yet."""
+        """Keep the certificates to trust (None: no https) and how long an idle connection is used again.
+
+        Nothing is opened yet.
+        """
         self._verify = verify
         self._keepalive_s = keepalive_s
         self._monotonic = monotonic
@@ -75,15 +103,20 @@ class ThreadTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, read to its end. Raises httpx.RequestError: a connection that broke is not tried again."""
-        url = request.url
-        port = url.port or _PORTS.get(url.scheme)
-        if port is None:
-            msg = f"'{url.scheme}' is no protocol for API calls"
-            raise httpx.UnsupportedProtocol(msg)
-        timeouts = request.extensions.get("timeout", {})
         content = b"".join(request.stream)  # type: ignore[arg-type]  # a stream that can be read here is one of bytes
-        head = _head_of(request, len(content))
-        address = (url.scheme, url.host, port)
+        call = prepared(request.method, request.url, request.headers.raw)
+        answer = self.exchange(call, content, request.extensions.get("timeout", {}))
+        return httpx.Response(answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body))
+
+    def exchange(self, call: Call, content: bytes, timeouts: Mapping[str, float | None]) -> Answer:
+        """The answer to one request, read to its end, without the objects of httpx around both.
+
+        Those cost as much as all the rest of a small request. Raises what `handle_request` raises.
+        """
+        address = call.address
+        if address[0] not in _PORTS or (address[0] == "https" and self._verify is None):
+            msg = f"'{address[0]}' is no protocol for API calls"
+            raise httpx.UnsupportedProtocol(msg)
         line = self._lines.pop(address, None)
         if line is not None and not self._is_fresh(line):
             line.close()
@@ -93,7 +126,7 @@ class ThreadTransport(httpx.BaseTransport):
         # Kept while it is in use, so that `close` finds it; an error takes it out.
         self._lines[address] = line
         try:
-            response, reusable = self._exchange(line, request.method, head, content, timeouts)
+            answer, reusable = self._exchange(line, call, content, timeouts)
         except BaseException:
             self._drop(address, line)
             raise
@@ -101,7 +134,7 @@ class ThreadTransport(httpx.BaseTransport):
             line.used_at = self._monotonic()
         else:
             self._drop(address, line)
-        return response
+        return answer
 
     def close(self) -> None:
         """Nothing, after closing the connections; a request that is under way fails."""
@@ -137,7 +170,7 @@ class ThreadTransport(httpx.BaseTransport):
         connected: socket.socket = plain
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if scheme == "https":
+            if scheme == "https" and self._verify is not None:
                 connected = self._verify.wrap_socket(plain, server_hostname=host)
         except TimeoutError as error:
             plain.close()
@@ -149,30 +182,28 @@ class ThreadTransport(httpx.BaseTransport):
         return _Line(connected, reader, self._monotonic())
 
     def _exchange(
-        self, line: _Line, method: str, head: bytes, content: bytes, timeouts: dict[str, float | None]
-    ) -> tuple[httpx.Response, bool]:
+        self, line: _Line, call: Call, content: bytes, timeouts: Mapping[str, float | None]
+    ) -> tuple[Answer, bool]:
         """The answer, and whether the connection can be used again."""
-        unsent = _sent(line.socket, head, content, timeouts.get("write"))
+        unsent = _sent(line.socket, call.head(len(content)), content, timeouts.get("write"))
         try:
             line.socket.settimeout(timeouts.get("read"))
             found = _read_head(line.reader)
             while found.status in _INFORMATIONAL:
                 found = _read_head(line.reader)
-            body, is_framed = _read_body(line.reader, method, found)
+            body, is_framed = _read_body(line.reader, call.method, found)
         except TimeoutError as error:
             raise unsent or httpx.ReadTimeout(str(error)) from error
         except httpx.RemoteProtocolError as error:
             raise unsent or error from error
         except (OSError, ValueError) as error:  # ValueError: the file was closed by another thread
             raise unsent or httpx.ReadError(str(error)) from error
-        response = httpx.Response(found.status, headers=found.headers, stream=httpx.ByteStream(body))
-        return response, found.reusable and is_framed and unsent is None
+        return Answer(found.status, found.headers, body), found.reusable and is_framed and unsent is None
 
 
-def _head_of(request: httpx.Request, size: int) -> bytes:
-    """The request line and the headers. Raises LocalProtocolError, without the value, for one that would end early."""
-    parts = [request.method.encode("ascii"), b" ", request.url.raw_path, b" HTTP/1.1\r\n"]
-    given = request.headers.raw
+def prepared(method: str, url: httpx.URL, given: RawHeaders) -> Call:
+    """The request but for its body. Raises LocalProtocolError, without the value, for a header that would end early."""
+    parts = [method.encode("ascii"), b" ", url.raw_path, b" HTTP/1.1\r\n"]
     for name, value in given:
         if _ILLEGAL.search(value) or _ILLEGAL.search(name):
             msg = f"the value of header '{name.decode(errors='replace')}' has a line break in it"
@@ -180,11 +211,9 @@ def _head_of(request: httpx.Request, size: int) -> bytes:
         parts += (name, b": ", value, b"\r\n")
     names = {name.lower() for name, _ in given}
     if b"host" not in names:
-        parts += (b"Host: ", request.url.netloc, b"\r\n")
-    if b"content-length" not in names and size:
-        parts.append(b"Content-Length: %d\r\n" % size)
-    parts.append(b"\r\n")
-    return b"".join(parts)
+        parts += (b"Host: ", url.netloc, b"\r\n")
+    address = (url.scheme, url.host, url.port or _PORTS.get(url.scheme, 0))
+    return Call(method, address, b"".join(parts), b"content-length" in names)
 
 
 def _sent(connected: socket.socket, head: bytes, content: bytes, timeout_s: float | None) -> httpx.RequestError | None:

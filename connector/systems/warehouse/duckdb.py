@@ -9,33 +9,38 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
+import time
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import duckdb
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from connector.errors import SourceError
-from connector.project.settings import Settings as Section
+from connector.project.planner_settings import PlannedSource
 from connector.systems.warehouse.stream import Reading, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from connector.ports import Query
 
 MEMORY = ":memory:"
+MEMORY_LIMIT = "160MB"  # a file's blocks are kept up to this, although a run reads each but once
+BATCH_ROWS = 20_000  # at most: DuckDB makes several batches ahead
+PAUSES = (0.1,) * 20  # seconds to wait for a writer, each time the file is found locked
 _DESCRIBE = "describe "
 # What reading raises: DuckDB's own errors, and those that Arrow makes of them once batches flow.
 _ERRORS = (duckdb.Error, OSError, pa.ArrowException)
 _DAMAGED = re.compile(r"not a valid DuckDB|not read enough bytes|corrupt|version number|serializ", re.IGNORECASE)
 
 
-class Settings(Section):
+class Settings(PlannedSource):
     """A DuckDB source."""
 
     type: Literal["duckdb"]
@@ -43,18 +48,34 @@ class Settings(Section):
         min_length=1,
         description="the database file, relative to connector.yml; :memory: for models that only read other files",
     )
+    memory: str = Field(
+        MEMORY_LIMIT,
+        pattern=r"^[1-9][0-9]* ?(MB|GB)$",
+        description="what a model's own joins, sorts and aggregates may hold in memory; more goes to temporary files",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_file_for_the_snapshot(self) -> Self:
+        if self.planner == "warehouse" and self.path == MEMORY:
+            msg = "planner: warehouse needs a file that keeps the snapshot, and :memory: keeps nothing"
+            raise ValueError(msg)
+        return self
 
 
 def open(settings: Settings, root: Path) -> DuckDb:  # noqa: A001 - the word that the registry asks for
     """A source that has not connected yet."""
-    return DuckDb(settings.path, root)
+    return DuckDb(settings.path, root, memory=settings.memory)
 
 
 class DuckDb:
     """A `ports.Source` on one DuckDB file, or on none."""
 
-    def __init__(self, path: str, root: Path) -> None:
+    def __init__(
+        self, path: str, root: Path, *, memory: str = MEMORY_LIMIT, pauses: tuple[float, ...] = PAUSES
+    ) -> None:
         """Keep where the file is; nothing is opened before it is needed."""
+        self._memory = memory
+        self._pauses = pauses
         self.root = root.resolve()
         # Unlike Path.expanduser, this leaves the unknown user of "~nobody/x" as it is, and the file is just missing.
         self._file = None if path == MEMORY else self.root / os.path.expanduser(path)  # noqa: PTH111
@@ -66,10 +87,16 @@ class DuckDb:
         with self._connection() as con:
             con.execute("select 1").fetchall()
 
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Nothing; inside it each query costs a fraction, because the file is open already (15 ms of CPU a time)."""
+        with self._connection():
+            yield
+
     def columns(self, query: Query) -> pa.Schema:
         """The result's columns and types, from binding the SQL; duplicate names stay as they are."""
         with self._connection() as con:
-            described = _bind(con, query)
+            described = bind(con, query)
             # Typed NULLs, because the empty result of the query itself would come with duplicate names made unique.
             typed = ", ".join(f"null::{kind} as c{index}" for index, (_, kind) in enumerate(described))
             schema = con.sql(f"select {typed} limit 0").to_arrow_reader(1).schema
@@ -79,15 +106,15 @@ class DuckDb:
     def read(self, query: Query) -> Iterator[pa.RecordBatchReader]:
         """The result, streamed. Raises SourceError: at once for wrong SQL, at the end for what broke in between."""
         with self._connection() as con:
-            reading = Reading(con.interrupt, _ERRORS, lambda error: _failed_reading(error, query))
+            reading = Reading(con.interrupt, _ERRORS, lambda error: failed_reading(error, query))
             with self._lock:
                 self._readings.add(reading)
             try:
-                _bind(con, query)
+                bind(con, query)
                 try:
-                    reader = con.sql(query.sql).to_arrow_reader(query.batch_rows)
+                    reader = con.sql(query.sql).to_arrow_reader(min(query.batch_rows, BATCH_ROWS))
                 except _ERRORS as error:
-                    raise _failed_reading(error, query) from error
+                    raise failed_reading(error, query) from error
                 with reader, reading.reader(reader.schema, reader) as guarded:
                     yield guarded
             finally:
@@ -107,25 +134,47 @@ class DuckDb:
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         if self._file is not None and not self._file.exists():
             raise _missing_file(self._file)
-        try:
-            con = duckdb.connect(MEMORY if self._file is None else str(self._file), read_only=self._file is not None)
-        except duckdb.Error as error:
-            raise _failed_opening(error, self._file) from error
-        with con:
+        with self._opened() as con:
             root = str(self.root).replace("'", "''")
             con.execute(
                 "set session timezone = 'UTC';"
                 "set session enable_progress_bar = false;"
+                f"set memory_limit = '{self._memory}';"
                 # Errors with the place in the SQL, as data and not as a drawing.
                 "set session errors_as_json = true;"
                 # A table that is missing must not be found among the variables of this program.
                 "set session python_enable_replacements = false;"
                 f"set session file_search_path = '{root}'"
             )
+            self._spill_elsewhere(con)
             yield con
 
+    def _spill_elsewhere(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Nothing, after choosing a folder for what does not fit into memory.
 
-def _bind(con: duckdb.DuckDBPyConnection, query: Query) -> list[tuple[str, str]]:
+        Beside the file, as DuckDB would have it, this login may not be allowed to write.
+        """
+        folder = str(Path(tempfile.gettempdir()) / f"connector-duckdb-{os.getpid()}")
+        # Connections to one file share it, and DuckDB refuses to set it once it is in use.
+        if con.execute("select current_setting('temp_directory')").fetchall() != [(folder,)]:
+            con.execute("set temp_directory = '" + folder.replace("'", "''") + "'")
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        """The database, open for reading. Who writes a few rows into the file gets a moment to come to its end."""
+        for pause in (*self._pauses, None):
+            try:
+                return duckdb.connect(
+                    MEMORY if self._file is None else str(self._file), read_only=self._file is not None
+                )
+            except duckdb.Error as error:
+                failure = failed_opening(error, self._file)
+                if pause is None or failure.problem.slug != "source-file-locked":
+                    raise failure from error
+            time.sleep(pause)
+        raise AssertionError
+
+
+def bind(con: duckdb.DuckDBPyConnection, query: Query) -> list[tuple[str, str]]:
     """The names and DuckDB types of the columns, without running the query."""
     try:
         statements = con.extract_statements(query.sql)
@@ -178,14 +227,15 @@ def _nearest(con: duckdb.DuckDBPyConnection, name: str) -> str:
     return (f"did you mean '{spellings[close[0]]}'? " if close else "") + f"tables: {shown}"
 
 
-def _failed_reading(error: Exception, query: Query) -> SourceError:
-    """What broke while the query ran."""
+def failed_reading(error: Exception, query: Query | None) -> SourceError:
+    """What broke while the query ran; without one, while something was asked beside it."""
     facts = _facts(error)
     if facts.get("exception_type") == "INTERRUPT":
         return stopped()
     message = str(facts["exception_message"]).split("\n", 1)[0]
     hint = "try_cast() makes a value that cannot be cast NULL" if facts.get("exception_type") == "Conversion" else None
-    return SourceError(f"the warehouse broke off: {message}", slug="source-read", at=_place(facts, query), hint=hint)
+    at = None if query is None else _place(facts, query)
+    return SourceError(f"the warehouse broke off: {message}", slug="source-read", at=at, hint=hint)
 
 
 def _place(facts: dict[str, Any], query: Query, prefix: int = 0) -> str | None:
@@ -214,7 +264,7 @@ def _missing_file(file: Path) -> SourceError:
     )
 
 
-def _failed_opening(error: duckdb.Error, file: Path | None) -> SourceError:
+def failed_opening(error: duckdb.Error, file: Path | None) -> SourceError:
     """Why the file cannot be opened. Another process holds it, it is not a DuckDB file, or the system says no."""
     message = str(_facts(error)["exception_message"]).split("\n", 1)[0]
     holder = re.search(r"(?:held in|open in)\s+(?P<program>.+?)\s+\(PID (?P<pid>\d+)\)", str(error))

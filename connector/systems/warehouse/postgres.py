@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import Field, SecretStr, field_validator
 
 from connector.errors import SourceError
-from connector.project.settings import Settings as Section
+from connector.project.planner_settings import PlannedSource
 from connector.systems.warehouse import postgres_errors as errors
 from connector.systems.warehouse.driver import driver, is_installed
 from connector.systems.warehouse.fitting import batch_of
@@ -51,7 +51,7 @@ limit 1000
 """
 
 
-class Settings(Section):
+class Settings(PlannedSource):
     """A PostgreSQL source."""
 
     type: Literal["postgres"]
@@ -118,9 +118,9 @@ class Postgres:
         schema = _schema(described)
         dbapi = driver(ADBC, extra=EXTRA, package="adbc-driver-postgresql")
         try:
-            con = dbapi.connect(self._conninfo(query.tag))
+            con = dbapi.connect(self.conninfo(query.tag))
         except dbapi.Error as error:
-            raise errors.refused_login(error, self._secrets) from None
+            raise errors.refused_login(error, self.secrets) from None
         try:
             cursor = con.cursor()
             try:
@@ -128,7 +128,7 @@ class Postgres:
                 cursor.execute(self._session())
                 cursor.fetchall()
                 cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-                cursor.execute(_asked(query, described))
+                cursor.execute(_asked(query.sql, described))
                 with cursor.fetch_record_batch() as reader:
                     yield schema, (batch_of(batch.columns, schema) for batch in reader)
             finally:
@@ -144,7 +144,7 @@ class Postgres:
             reading.stops_with(lambda: _quietly(con.cancel_safe, _psycopg().Error))
             with con.cursor(name="connector", binary=True) as cursor:
                 _as_integers(cursor)
-                cursor.execute(_asked(query, described))
+                cursor.execute(_asked(query.sql, described))
                 yield schema, _batches(cursor, schema, min(query.batch_rows, FETCHED_ROWS))
 
     def _describe(self, query: Query, reading: Reading) -> list[Column]:
@@ -155,16 +155,10 @@ class Postgres:
             except _psycopg().Error as error:
                 reading.go_on()
                 raise self._refused(con, error, query) from error
-            oids = sorted({column.type_code for column in description})
-            types = {oid: named for oid, *named in con.execute(_TYPES, [oids]).fetchall()}
-        described = []
-        for column in description:
-            name, kind, element = types[column.type_code]
-            described.append(Column(column.name, name, kind, element, column.precision, column.scale))
-        return described
+            return columns_of(con, description)
 
     def _refused(self, con: Any, error: Exception, query: Query) -> SourceError:
-        failure = errors.refused_sql(error, query, len(_OPEN), self._secrets)
+        failure = errors.refused_sql(error, query, len(_OPEN), self.secrets)
         if failure.problem.slug != "source-table-missing":
             return failure
         con.rollback()
@@ -180,9 +174,9 @@ class Postgres:
     def _connection(self, tag: str) -> Iterator[Any]:
         psycopg = _psycopg()
         try:
-            con = psycopg.connect(self._conninfo(tag), prepare_threshold=None)
+            con = psycopg.connect(self.conninfo(tag), prepare_threshold=None)
         except psycopg.Error as error:
-            raise errors.refused_login(error, self._secrets) from None
+            raise errors.refused_login(error, self.secrets) from None
         try:
             con.execute(self._session())
             yield con
@@ -197,7 +191,7 @@ class Postgres:
             values["statement_timeout"] = str(limit_ms)
         return "select " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in values.items())
 
-    def _conninfo(self, tag: str) -> str:
+    def conninfo(self, tag: str) -> str:
         """The address in libpq's own form. Raises SourceError without a word of it: the password is inside."""
         conninfo = _psycopg().conninfo
         scheme, _, rest = self._settings.url.get_secret_value().partition("://")
@@ -215,17 +209,30 @@ class Postgres:
         return str(conninfo.make_conninfo(**{**defaults, **parts, "application_name": application_name(tag)}))
 
     @property
-    def _secrets(self) -> tuple[str, ...]:
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that no message may hold."""
         password = urlsplit(self._settings.url.get_secret_value()).password or ""
         own = self._settings.password.get_secret_value() if self._settings.password is not None else ""
         return tuple({secret for secret in (password, unquote(password), own) if secret})
 
     def _broke_off(self, error: Exception) -> SourceError:
-        return errors.broke_off(error, self._limit_s, self._secrets)
+        return errors.broke_off(error, self._limit_s, self.secrets)
 
     def _errors(self) -> tuple[type[Exception], ...]:
         adbc = (driver(ADBC, extra=EXTRA, package="adbc-driver-postgresql").Error,) if self._adbc else ()
         return (_psycopg().Error, *adbc, OSError, pa.ArrowException)
+
+
+def columns_of(con: Any, description: Iterable[Any]) -> list[Column]:
+    """The columns of a result, with the types that they have in PostgreSQL's catalogue."""
+    columns = list(description)
+    oids = sorted({column.type_code for column in columns})
+    types = {oid: named for oid, *named in con.execute(_TYPES, [oids]).fetchall()}
+    described = []
+    for column in columns:
+        name, kind, element = types[column.type_code]
+        described.append(Column(column.name, name, kind, element, column.precision, column.scale))
+    return described
 
 
 def application_name(tag: str) -> str:
@@ -243,11 +250,11 @@ def _schema(described: list[Column]) -> pa.Schema:
     return pa.schema([pa.field(column.name, type_of(column)[1]) for column in described])
 
 
-def _asked(query: Query, described: list[Column]) -> str:
-    """The model's SQL with the casts of its columns; by number, since two of them may have the same name."""
+def _asked(sql: str, described: list[Column]) -> str:
+    """The SQL with the casts of its columns; by number, since two of them may have the same name."""
     columns = [f"c{number}" for number in range(len(described))]
     items = [type_of(column)[0].format(name) for column, name in zip(described, columns, strict=True)]
-    return f"select {', '.join(items)} from (\n{query.sql}\n) as model({', '.join(columns)})"
+    return f"select {', '.join(items)} from (\n{sql}\n) as model({', '.join(columns)})"
 
 
 def _batches(cursor: Any, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:

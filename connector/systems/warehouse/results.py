@@ -63,6 +63,22 @@ class Results:
         with self._registered(translate) as reading:
             return self._retried(reading, lambda: question(reading))
 
+    @contextmanager
+    def session(self, translate: Callable[[Exception], SourceError]) -> Iterator[Reading]:
+        """What a connection for several statements is: each may raise what the driver raises, and is explained here.
+
+        Nothing is tried again: what a session has done so far is lost with it.
+        """
+        with self._registered(translate) as reading:
+            try:
+                yield reading
+            except SourceError as error:
+                if reading.cancelled:
+                    raise reading.explained(error) from error
+                raise
+            except self._errors() as error:
+                raise reading.explained(error) from error
+
     def cancel(self) -> None:
         """Nothing, after asking for the end of every result. Safe from another thread."""
         with self._lock:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field, SecretStr, model_validator
 
 from connector.errors import SourceError
-from connector.project.settings import Settings as Section
+from connector.project.planner_settings import PlannedSource
 from connector.systems.warehouse import snowflake_errors as errors
 from connector.systems.warehouse.driver import driver
 from connector.systems.warehouse.fitting import batch_of
@@ -35,7 +35,7 @@ TAG_LENGTH = 2000  # https://docs.snowflake.com/en/sql-reference/parameters#quer
 GRACE_S = 60
 
 
-class Settings(Section):
+class Settings(PlannedSource):
     """A Snowflake source."""
 
     type: Literal["snowflake"]
@@ -95,7 +95,7 @@ class Snowflake:
 
     def check(self) -> None:
         """Nothing, after logging in and asking for one row."""
-        with self._connection("connector:check") as con:
+        with self.connection("connector:check") as con:
             try:
                 con.cursor().execute("select 1").fetchall()
             except _driver().Error as error:
@@ -121,7 +121,7 @@ class Snowflake:
     # --- asking ------------------------------------------------------------------------------------------------------
 
     def _describe(self, query: Query, reading: Reading) -> pa.Schema:
-        with self._connection(query.tag) as con:
+        with self.connection(query.tag) as con:
             reading.go_on()
             try:
                 return _schema(con.cursor().describe(query.sql))
@@ -130,7 +130,7 @@ class Snowflake:
 
     @contextmanager
     def _begin(self, query: Query, reading: Reading) -> Iterator[tuple[pa.Schema, Iterable[pa.RecordBatch]]]:
-        with self._connection(query.tag) as con, con.cursor() as cursor:
+        with self.connection(query.tag) as con, con.cursor() as cursor:
             reading.stops_with(lambda: self._stop(con))
             try:
                 cursor.execute(query.sql)
@@ -153,21 +153,22 @@ class Snowflake:
             con.cursor().execute(f"select system$cancel_all_queries({int(con.session_id)})")
 
     def _refused(self, error: Exception, query: Query) -> SourceError:
-        return errors.refused_sql(error, query, self._limit_s, self._secrets)
+        return errors.refused_sql(error, query, self._limit_s, self.secrets)
 
     def _broke_off(self, error: Exception) -> SourceError:
-        return errors.broke_off(error, self._limit_s, self._secrets)
+        return errors.broke_off(error, self._limit_s, self.secrets)
 
     # --- connecting --------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _connection(self, tag: str) -> Iterator[Any]:
+    def connection(self, tag: str) -> Iterator[Any]:
+        """A session of its own with this tag, until the end of the block. Raises SourceError."""
         connector = _driver()
         arguments = self._arguments(tag)
         try:
             con = connector.connect(**arguments)
         except connector.Error as error:
-            raise errors.refused_login(error, self._secrets) from None
+            raise errors.refused_login(error, self.secrets) from None
         try:
             yield con
         finally:
@@ -221,7 +222,8 @@ class Snowflake:
             ) from None
 
     @property
-    def _secrets(self) -> tuple[str, ...]:
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that no message may hold."""
         own = (self._settings.password, self._settings.private_key_passphrase)
         return tuple(secret.get_secret_value() for secret in own if secret is not None)
 

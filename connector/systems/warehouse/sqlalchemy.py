@@ -117,10 +117,8 @@ class SqlAlchemy:
 
     def check(self) -> None:
         """Nothing, after logging in and asking for one row."""
-        with self._connection() as con:
-            con.exec_driver_sql(
-                "select 1 from dual" if self._engine.dialect.name == "oracle" else "select 1"
-            ).fetchall()
+        with self.connection() as con:
+            con.exec_driver_sql("select 1 from dual" if self.engine.dialect.name == "oracle" else "select 1").fetchall()
 
     def columns(self, query: Query) -> pa.Schema:
         """The result's columns and types as the driver names them; for one that does not, by the first rows."""
@@ -146,19 +144,19 @@ class SqlAlchemy:
 
     def _columns(self, query: Query, reading: Reading) -> pa.Schema:
         schema = None
-        with self._connection() as con, self._running(con, query, reading, *_EMPTY) as empty:
+        with self.connection() as con, self._running(con, query, reading, *_EMPTY) as empty:
             if empty is not None:
                 schema = _schema(empty, None)
         if schema is None:
             # The database does not take the query as a part of another one, or its driver tells no types.
-            with self._connection() as con, self._running(con, query, reading) as running:
+            with self.connection() as con, self._running(con, query, reading) as running:
                 schema = _schema(running, running.result.fetchmany(SAMPLED_ROWS))
         self._schemas[query.sql] = schema
         return schema
 
     @contextmanager
     def _begin(self, query: Query, reading: Reading) -> Iterator[tuple[pa.Schema, Iterable[pa.RecordBatch]]]:
-        with self._connection() as con, self._running(con, query, reading) as running:
+        with self.connection() as con, self._running(con, query, reading) as running:
             first: Sequence[Any] = ()
             schema = self._schemas.get(query.sql) or _schema(running, None)
             if schema is None:
@@ -183,7 +181,7 @@ class SqlAlchemy:
             yield None
             return
         try:
-            yield _Running(self._engine.dialect.name, result, tuple(result.cursor.description))
+            yield _Running(self.engine.dialect.name, result, tuple(result.cursor.description))
         finally:
             self._finish(con, result, stop)
 
@@ -201,7 +199,7 @@ class SqlAlchemy:
             result.close()
 
     def _stopper(self, con: Any) -> Callable[[], None]:
-        dialect = DIALECTS.get(self._engine.dialect.name, Dialect())
+        dialect = DIALECTS.get(self.engine.dialect.name, Dialect())
         if dialect.session_id is not None:
             statement = dialect.stop.format(con.exec_driver_sql(dialect.session_id).scalar())
             return lambda: self._tell(statement)
@@ -212,7 +210,7 @@ class SqlAlchemy:
 
     def _tell(self, statement: str) -> None:
         """Nothing, after saying this in a session of its own; when nobody can be told, nothing runs there either."""
-        with suppress(SourceError, *self._errors()), self._connection() as con:
+        with suppress(SourceError, *self._errors()), self.connection() as con:
             con.exec_driver_sql(statement)
 
     def _quietly(self, action: Callable[[], object]) -> None:
@@ -220,37 +218,38 @@ class SqlAlchemy:
             action()
 
     def _refused(self, error: Exception, query: Query) -> SourceError:
-        failure = errors.refused_sql(error, query, self._limit_s, self._secrets)
+        failure = errors.refused_sql(error, query, self._limit_s, self.secrets)
         problem = failure.problem
         if problem.slug != "source-table-missing":
             return failure
         tables: list[str] = []
         # A hint is not worth an error of its own.
-        with suppress(SourceError, *self._errors()), self._connection() as con:
+        with suppress(SourceError, *self._errors()), self.connection() as con:
             inspector = _sqlalchemy().inspect(con)
             tables = [*inspector.get_table_names(), *inspector.get_view_names()]
         hint = tables_hint(errors.table_named(problem.message), tables)
         return SourceError(problem.message, slug=problem.slug, at=problem.at, hint=hint)
 
     def _broke_off(self, error: Exception) -> SourceError:
-        return errors.broke_off(error, self._limit_s, self._secrets)
+        return errors.broke_off(error, self._limit_s, self.secrets)
 
     # --- connecting --------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        engine = self._engine
+    def connection(self) -> Iterator[Any]:
+        """A session that can only read, where the database has such, until the end of the block. Raises SourceError."""
+        engine = self.engine
         try:
             con = engine.connect()
         except self._errors() as error:
-            raise errors.refused_login(error, self._secrets) from None
+            raise errors.refused_login(error, self.secrets) from None
         try:
             try:
                 for statement in DIALECTS.get(engine.dialect.name, Dialect()).statements:
                     con.exec_driver_sql(statement)
                 con.commit()
             except self._errors() as error:
-                raise errors.refused_login(error, self._secrets) from error
+                raise errors.refused_login(error, self.secrets) from error
             # Without no_parameters, some drivers would take each % of the SQL for a place to put a value.
             yield con.execution_options(stream_results=True, no_parameters=True)
         finally:
@@ -258,7 +257,8 @@ class SqlAlchemy:
                 con.close()
 
     @property
-    def _engine(self) -> Any:
+    def engine(self) -> Any:
+        """SQLAlchemy's engine, made on first use; it keeps no connection. Raises SourceError."""
         if self._made is None:
             self._made = self._make_engine()
         return self._made
@@ -311,8 +311,9 @@ class SqlAlchemy:
         return given if name is None else {name: self._settings.timeouts.connect_seconds, **given}
 
     @property
-    def _secrets(self) -> tuple[str, ...]:
-        password = self._engine.url.password if self._made is not None else None
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that no message may hold."""
+        password = self.engine.url.password if self._made is not None else None
         return (str(password),) if password else ()
 
     def _errors(self) -> tuple[type[Exception], ...]:

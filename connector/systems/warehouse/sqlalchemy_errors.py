@@ -85,6 +85,11 @@ def broke_off(error: Exception, limit_s: float | None, secrets: Collection[str])
     return SourceError(f"the warehouse broke off: {said}", slug="source-read")
 
 
+def is_denied(error: Exception, said: str) -> bool:
+    """Whether the login lacks a grant, or the file cannot be written to."""
+    return _number(error) in DENIED_NUMBERS or DENIED.search(said) is not None or "readonly database" in said
+
+
 def table_named(message: str) -> str:
     """The name of the table in a message about a missing one; empty when it cannot be told."""
     found = _TABLE_NAME.search(message)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from connector.systems.pendo.transport import ThreadTransport
+from connector.systems.pendo.transport import ThreadTransport, prepared
 from tests.systems.pendo import wire
 
 if TYPE_CHECKING:
@@ -259,3 +259,18 @@ def test_a_server_that_is_not_trusted_is_sent_nothing(certificate: Path) -> None
         pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         one.handle_request(request(url))
+
+
+def test_without_certificates_nothing_is_sent_over_https() -> None:
+    with closing(ThreadTransport(None, keepalive_s=5.0)) as one, pytest.raises(httpx.UnsupportedProtocol):
+        one.handle_request(request("https://127.0.0.1:9"))
+
+
+def test_a_call_that_is_prepared_once_carries_bodies_of_every_size() -> None:
+    behave = wire.answering("200 OK", b"ok")
+    with wire.serving(behave) as server, closing(transport()) as one:
+        call = prepared("POST", httpx.URL(server.url), [(b"X-Mine", b"1")])
+        answers = [one.exchange(call, body, TIMEOUT["timeout"]) for body in (b"", b"[]", b"x" * 100_000)]
+
+    assert [each.status for each in answers] == [200, 200, 200]
+    assert {each.body for each in answers} == {b"ok"}

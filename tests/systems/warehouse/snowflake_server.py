@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 PASSWORD = "sn0w-geheim"
 PART_ROWS = 20_000
 CANCEL = re.compile(r"system\$cancel_all_queries\((\d+)\)", re.IGNORECASE)
+TEMPORARY = re.compile(r"create temporary (table|stage) (\S+)(.*)", re.IGNORECASE | re.DOTALL)
 LOST = re.compile(r"the part at (\d+) is lost", re.IGNORECASE)
 
 
@@ -59,6 +60,7 @@ class Session:
     place: dict[str, str | None]
     con: Any
     ended_by: str | None = None
+    temporary: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -146,8 +148,10 @@ class SnowflakeServer:
 
     async def session(self, request: Request) -> JSONResponse:
         """The end of a session, when that is asked for."""
-        if request.query_params.get("delete"):
-            self.sessions.pop(_token(request), None)
+        ended = self.sessions.pop(_token(request), None) if request.query_params.get("delete") else None
+        if ended is not None:
+            for table in ended.temporary:
+                ended.con.cursor().execute(f"drop table if exists {table}")
         return JSONResponse({"success": True, "data": None, "code": None, "message": None})
 
     # --- queries -----------------------------------------------------------------------------------------------------
@@ -188,10 +192,18 @@ class SnowflakeServer:
         timer.daemon = True
         timer.start()
         cursor = session.con.cursor()
+        temporary = TEMPORARY.match(sql)
+        if temporary is not None:
+            # fakesnow copies no file into a temporary table, and its stages outlive their session.
+            sql = f"create or replace {temporary[1]} {temporary[2]} {temporary[3]}"
+            session.temporary += [temporary[2]] if temporary[1] == "table" else []
         try:
             cursor.execute(sql, server=True)
         finally:
             timer.cancel()
+        upload = cursor._last_transformed.args.get("put_stage_data")  # noqa: SLF001 - the driver copies the file itself
+        if upload is not None:
+            return JSONResponse({"success": True, "data": upload})
         rowtype = describe_as_rowtype(cursor._describe_last_sql())  # noqa: SLF001
         table, name = cursor._arrow_table, secrets.token_hex(8)  # noqa: SLF001
         lost = LOST.search(sql)

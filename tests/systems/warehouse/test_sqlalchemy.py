@@ -359,8 +359,8 @@ def test_a_password_of_its_own_and_a_time_limit_reach_the_driver(root: Path) -> 
     )
     source = SqlAlchemy(settings, root)
 
-    assert source._engine.url.password == "a/b:c%@"  # noqa: SLF001 - what the driver is given is not seen outside
-    assert source._connect_args(source._engine.url) == {"connect_timeout": 7, "charset": "utf8mb4"}  # noqa: SLF001
+    assert source.engine.url.password == "a/b:c%@"
+    assert source._connect_args(source.engine.url) == {"connect_timeout": 7, "charset": "utf8mb4"}  # noqa: SLF001 - not seen outside
 
 
 @pytest.mark.parametrize("wrong", [{"url": "nothing"}, {"url": "://u:geheim@h"}, {}, {"url": "sqlite://", "path": "x"}])

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MASK = "***"
 UNKNOWN_SIZE = -1  # HAR's word for a size or a time that nobody knows
 TRACK_PATH = "/data/track"
+ARGUMENT_BYTES = 100_000
+END = "END_OF_BODY"
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Entry = dict[str, Any]
 
@@ -94,14 +97,33 @@ def curl(call: Mapping[str, Any]) -> str:
     In the place of a secret stands a shell variable, such as `$PENDO_INTEGRATION_KEY`.
     """
     words = ["curl", "--request", call["method"], shlex.quote(call["url"])]
+    if set(call["url"]) & set("[]{}"):
+        words.insert(1, "--globoff")
     for name, value in call["request_headers"].items():
         if name.lower() in ("content-length", "host"):
             continue
         words.append("--header")
         words.append(f'"{name}: ${_variable(call["url"])}"' if value == MASK else shlex.quote(f"{name}: {value}"))
-    if call["request_body"]:
-        words += ["--data-raw", shlex.quote(call["request_body"])]
-    return " ".join(words)
+    body = call["request_body"] or ""
+    if len(body.encode()) > ARGUMENT_BYTES:
+        # More than a program can be given on its command line. The line end behind it is nothing to JSON.
+        words += ["--data-binary", "@-", f"<<'{END}'\n{body}\n{END}"]
+    elif body:
+        words += ["--data-raw", shlex.quote(body)]
+    line = " ".join(words)
+    lacking = _lacking(call)
+    return (
+        line if lacking is None else f"# call {call['id']}: {lacking}\n" + "\n".join(f"# {x}" for x in line.split("\n"))
+    )
+
+
+def _lacking(call: Mapping[str, Any]) -> str | None:
+    """Why the log cannot make the call again; None when it can."""
+    if call.get("bodies") == "redacted":
+        return "some of its values were redacted, so this is not what was sent"
+    if call["request_bytes"] and not call["request_body"]:
+        return "its body is not kept"
+    return None
 
 
 def _variable(url: str) -> str:
@@ -109,18 +131,25 @@ def _variable(url: str) -> str:
     return "PENDO_TRACK_EVENT_SECRET" if urlsplit(url).path.endswith(TRACK_PATH) else "PENDO_INTEGRATION_KEY"
 
 
-def csv_text(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> str:
-    """The rows as CSV with a header; objects and lists as JSON text."""
+def csv_text(rows: Iterable[Mapping[str, Any]], names: Sequence[str], *, header: bool = True) -> str:
+    """The rows as CSV (RFC 4180) with a header; objects and lists as JSON text.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front: whoever fills in a form that ends up
+    in the warehouse must not compute on the machine of whoever opens the file. JSON has the texts as they are.
+    """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    writer = csv.writer(text, lineterminator="\r\n")
+    if header:
+        writer.writerow(names)
     for row in rows:
         writer.writerow([_cell(row[name]) for name in names])
     return text.getvalue()
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_SIGNS) else value
 
 
 def _pairs(headers: Mapping[str, str]) -> list[Entry]:

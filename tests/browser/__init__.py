@@ -1,0 +1,1 @@
+"""The web debugger in a real Chromium, over real projects: `nox -s browser`."""
