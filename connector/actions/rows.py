@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
+from connector.plan.rows_file import row_files
 from connector.run.recover import rows_path
 from connector.state.hiding import key_forms
 
@@ -98,7 +96,7 @@ def count_rows(state_dir: Path, run_id: str, which: RowFilter = EVERY_ROW) -> in
     path = rows_path(state_dir, run_id)
     if not path.exists():
         return 0
-    with closing(duckdb.connect(":memory:")) as connection:
+    with row_files() as connection:
         sql = f"SELECT count(*) FROM read_parquet(?) WHERE {condition}"
         (count,) = connection.execute(sql, [str(path), *values]).fetchone() or (0,)
     return int(count)
@@ -108,7 +106,7 @@ def _rows(state_dir: Path, run_id: str, clauses: str, values: list[Any]) -> list
     path = rows_path(state_dir, run_id)
     if not path.exists():
         return []
-    with closing(duckdb.connect(":memory:")) as connection:
+    with row_files() as connection:
         # Every column: a file that an older connector wrote has no payloads.
         found = connection.execute(f"SELECT * FROM read_parquet(?) {clauses}", [str(path), *values])
         names = [column[0] for column in found.description or ()]
@@ -151,7 +149,7 @@ def read_reasons(state_dir: Path, run_id: str, *, keys: int = 3) -> list[Reason]
         SELECT outcome, min_by(reason, n), count(*), list(key ORDER BY n)[:{int(keys)}] FROM read_parquet(?)
         WHERE outcome <> 'succeeded' GROUP BY outcome, {_SIGNATURE.format("reason")}
         ORDER BY count(*) DESC, min(n)"""
-    with closing(duckdb.connect(":memory:")) as connection:
+    with row_files() as connection:
         found = connection.execute(sql, [str(path)]).fetchall()
     return [Reason(outcome, reason, rows, tuple(some)) for outcome, reason, rows, some in found]
 

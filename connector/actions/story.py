@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from connector.actions.rows import parsed, part_of
+from connector.plan.rows_file import row_files
 from connector.run.recover import rows_path
 from connector.state.calls import CallFilter
 from connector.state.clock import utc
@@ -73,7 +71,7 @@ def find_rows(state_dir: Path, run_ids: Sequence[str], key: str, *, limit: int) 
         wanted = " OR ".join("key = ?" for _ in forms)
         order = {run_id: at for at, run_id in enumerate(run_ids)}
         sql = f"SELECT filename, {', '.join(_COLUMNS)} FROM read_parquet(?, filename = true) WHERE {wanted}"
-        with closing(duckdb.connect(":memory:")) as connection:
+        with row_files() as connection:
             rows = connection.execute(sql, [[str(path) for path in paths], *forms]).fetchall()
         named = [{"run_id": Path(row[0]).stem, **dict(zip(_COLUMNS, row[1:], strict=True))} for row in rows]
         found += sorted(named, key=lambda row: (order[row["run_id"]], -row["n"]))
@@ -86,7 +84,7 @@ def explain(state_dir: Path, run_ids: Sequence[str], key: str) -> str:
     """How DuckDB searches these runs for the key: the plan it made, with what it read."""
     paths = [path for chunk in _chunks(state_dir, run_ids) for path in chunk]
     sql = f"SELECT filename, {', '.join(_COLUMNS)} FROM read_parquet(?, filename = true) WHERE key = ?"
-    with closing(duckdb.connect(":memory:")) as connection:
+    with row_files() as connection:
         rows = connection.execute(f"EXPLAIN ANALYZE {sql}", [[str(path) for path in paths], key]).fetchall()
     return "\n".join(row[-1] for row in rows)
 
@@ -102,7 +100,7 @@ def find_keys(
             "SELECT DISTINCT filename, key FROM read_parquet(?, filename = true) WHERE key >= ? AND key < ? "
             f"ORDER BY key LIMIT {int(limit) * len(paths)}"
         )
-        with closing(duckdb.connect(":memory:")) as connection:
+        with row_files() as connection:
             values = [[str(path) for path in paths], prefix, prefix + _NO_SUCCESSOR]
             for name, key in connection.execute(sql, values).fetchall():
                 found[runs[Path(name).stem].sync, key] = None
@@ -157,7 +155,7 @@ def _kept_payloads(state_dir: Path, rows: Sequence[Mapping[str, Any]]) -> dict[t
     if not unsent:
         return {}
     paths = [str(rows_path(state_dir, run_id)) for run_id in dict.fromkeys(row["run_id"] for row in unsent)]
-    with closing(duckdb.connect(":memory:")) as connection:
+    with row_files() as connection:
         # By name, and all columns: a file that an older connector wrote has no payloads.
         sql = "SELECT * FROM read_parquet(?, filename = true, union_by_name = true) WHERE key IN (SELECT unnest(?))"
         found = connection.execute(sql, [paths, list({row["key"] for row in unsent})])

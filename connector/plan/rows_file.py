@@ -7,7 +7,7 @@ larger files stay in the order of the plan until somebody has time (`sort_rows`)
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -17,7 +17,7 @@ from connector.state.hiding import open_hiding
 from connector.values import quoted_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from connector.compile import Projection
@@ -77,10 +77,19 @@ def write_rows(snapshot: Snapshot, info: PlanInfo, path: Path) -> None:
     partial.replace(path)
 
 
+@contextmanager
+def row_files() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB to read row files with. It draws no progress bar: JSON may stand where that would be drawn."""
+    with closing(duckdb.connect(":memory:")) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+
+
 def sort_rows(path: Path) -> bool:
     """Whether the file was put in the order of its keys now; it was in that order already otherwise."""
     partial = path.with_suffix(".sorting")
     with closing(duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "256MB"})) as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.execute(f"SET temp_directory = {quoted_text(str(path.parent.parent / 'tmp'))}")
         groups = "SELECT count(DISTINCT row_group_id), max(row_group_num_rows) FROM parquet_metadata(?)"
         count, largest = connection.execute(groups, [str(path)]).fetchone() or (0, 0)

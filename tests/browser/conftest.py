@@ -79,14 +79,14 @@ def page(context: BrowserContext, complaints: Complaints) -> Page:
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[Scene]:
     """A project on the real clock."""
-    with scene(tmp_path / "acme-analytics") as made:
+    with scene(tmp_path / "my-project") as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A project that has run for a while: changes, rows that are not in Pendo, and events that are refused."""
-    with scene(tmp_path_factory.mktemp("browser") / "acme-analytics") as place:
+    with scene(tmp_path_factory.mktemp("browser") / "my-project") as place:
         place.accounts(800)
         place.events(1000)
         place.sql("UPDATE events SET visitor_id = 'user-' || event_id")

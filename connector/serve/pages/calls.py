@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from connector.actions.exports import curl, har
 from connector.actions.rows import read_keys
 from connector.errors import ConfigError
+from connector.plan.rows_file import row_files
 from connector.run.recover import rows_path
 from connector.serve.pages.bodies import shown_body
 from connector.serve.pages.frame import whole, word
@@ -110,7 +110,7 @@ class Chosen:
         if not path.exists():
             return set()
         sql = "SELECT DISTINCT call_id FROM read_parquet(?) WHERE outcome = ? AND call_id IS NOT NULL"
-        with duckdb.connect(":memory:") as connection:
+        with row_files() as connection:
             return {call_id for (call_id,) in connection.execute(sql, [str(path), outcome]).fetchall()}
 
 
