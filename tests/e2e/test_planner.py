@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -48,6 +50,19 @@ def rows(result: Any) -> dict[str, int]:
     return {name: count for name, count in result.json()["rows"].items() if count}
 
 
+def arranged(body: Any) -> str:
+    """A request's body with its rows sorted: for a warehouse that keeps no order."""
+    rows = json.loads(body) if isinstance(body, str) and body.startswith("[") else body
+    return json.dumps(sorted(rows, key=json.dumps) if isinstance(rows, list) else rows)
+
+
+def sent(place: Scene, *, ordered: bool) -> Counter[tuple[str, str, str]]:
+    """The calls of the last run."""
+    if ordered:
+        return place.logged()
+    return Counter({(method, path, arranged(body)): times for (method, path, body), times in place.logged().items()})
+
+
 def switch(place: Scene, planner: str) -> None:
     """Nothing, after writing the planner into connector.yml."""
     place.planner = planner
@@ -88,6 +103,7 @@ def story(place: Scene) -> Iterator[None]:
 @pytest.mark.parametrize("source", WAREHOUSES)
 def test_both_planners_send_the_same_requests(tmp_path: Path, source: str) -> None:
     """Each step of the story with both: the plan, the counts, the outcomes and every byte that is sent."""
+    ordered = source != "snowflake"
     with (
         scene(tmp_path / "a", source=source, planner="local") as here,
         scene(tmp_path / "b", source=source, planner="warehouse") as there,
@@ -99,10 +115,14 @@ def test_both_planners_send_the_same_requests(tmp_path: Path, source: str) -> No
                 for sync in SYNCS:
                     with place.project() as project:
                         plan = project.plan(sync, show=100).json()
-                        told.append((plan["rows"], plan["requests"], [each["body"] for each in plan["sample"]]))
-                    told.append((rows(place.run(sync, force=True)), place.logged()))
+                        bodies = [each["body"] for each in plan["sample"]]
+                        told.append(
+                            (plan["rows"], plan["requests"], bodies if ordered else sorted(map(arranged, bodies)))
+                        )
+                    told.append((rows(place.run(sync, force=True)), sent(place, ordered=ordered)))
                 told.append(rows(place.run(ACCOUNTS, row="12", full_resync=True)))
-                told.append((outcomes(place.run(ACCOUNTS, full_resync=True, limit=5)), place.logged()))
+                told.append(outcomes(place.run(ACCOUNTS, full_resync=True, limit=5)))
+                told.append(place.logged() if ordered else None)  # without an order, any five rows
                 told.append((outcomes(place.run(ACCOUNTS)), place.undelivered(ACCOUNTS)))
                 told.append((place.snapshot(ACCOUNTS), place.snapshot(EVENTS)))
             seen.append(told)
