@@ -63,6 +63,7 @@ def main() -> None:
             watched = (number % 2 == 1) != (number // 2 % 2 == 1)
             found[watched].append(_round(line, root, url, pages if watched else []))
             for page in pages:
+                page.wait_for_timeout(1000)  # a page loads itself anew when its run has ended
                 page.goto("about:blank")
             print(f"{'with' if watched else 'without':8}", _told(found[watched][-1]), flush=True)
     _sum_up(found, asked.browsers)
