@@ -43,6 +43,7 @@ ORDER = (
     "rendering",
     "values",
     "failpoints",
+    "listening",
     "ports",
     "errors",
 )

@@ -20,6 +20,30 @@ ARGUMENT_BYTES = 100_000
 END = "END_OF_BODY"
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
+# The columns of the CSV exports.
+ROW_NAMES = ("key", "change", "outcome", "reason", "call_id", "attempts", "payload")
+CALL_NAMES = (
+    "id",
+    "run_id",
+    "started_at",
+    "ms",
+    "attempt",
+    "method",
+    "url",
+    "status",
+    "rows",
+    "route",
+    "purpose",
+    "verdict",
+    "reason",
+    "error",
+    "request_headers",
+    "request_body",
+    "response_headers",
+    "response_body",
+)
+REASON_NAMES = ("outcome", "rows", "reason", "keys")
+
 Entry = dict[str, Any]
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from connector.actions.exports import csv_text, curl, har
+from connector.actions.exports import CALL_NAMES, REASON_NAMES, ROW_NAMES, csv_text, curl, har
 from connector.actions.figures import counted, moment, number
 from connector.cli.failures import problem_of, show_problem, show_warnings
 from connector.cli.layout import Column, Styled, Table
@@ -21,28 +21,6 @@ if TYPE_CHECKING:
     from connector.cli.invocation import Invocation
     from connector.state.calls import Call, CallFilter
 
-ROW_NAMES = ("key", "change", "outcome", "reason", "call_id", "attempts", "payload")
-CALL_NAMES = (
-    "id",
-    "run_id",
-    "started_at",
-    "ms",
-    "attempt",
-    "method",
-    "url",
-    "status",
-    "rows",
-    "route",
-    "purpose",
-    "verdict",
-    "reason",
-    "error",
-    "request_headers",
-    "request_body",
-    "response_headers",
-    "response_body",
-)
-REASON_NAMES = ("outcome", "rows", "reason", "keys")
 SCREENFUL = 100
 
 

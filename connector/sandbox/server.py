@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from connector.errors import ConfigError
+from connector.listening import listen, url_of
 from connector.sandbox.app import SandboxApp
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
 
     from connector.sandbox.sandbox import Sandbox
@@ -38,14 +38,14 @@ class RunningSandbox:
 @contextmanager
 def running(sandbox: Sandbox, port: int = 0, host: str = HOST) -> Iterator[RunningSandbox]:
     """The sandbox, served by a thread until the end of the block. Port 0 is any free one. Raises ConfigError."""
-    listener = _listener(host, port)
+    listener = listen(host, port, who="the sandbox", hint="give another port, or 0 for any free one")
     server = _Server(SandboxApp(sandbox))
     thread = threading.Thread(target=server.run, args=([listener],), name="sandbox", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(_POLL_S)
     try:
-        yield RunningSandbox(sandbox, _url(listener), listener.getsockname()[1])
+        yield RunningSandbox(sandbox, url_of(listener), listener.getsockname()[1])
     finally:
         server.should_exit = True
         thread.join()
@@ -55,10 +55,10 @@ def serve(
     sandbox: Sandbox, host: str = HOST, port: int = PORT, ready: Callable[[RunningSandbox], None] | None = None
 ) -> None:
     """Nothing, after serving until Ctrl-C. `ready` is called once the port takes connections. Raises ConfigError."""
-    listener = _listener(host, port)
+    listener = listen(host, port, who="the sandbox", hint="give another port, or 0 for any free one")
     server = _Server(SandboxApp(sandbox))
     if ready is not None:
-        ready(RunningSandbox(sandbox, _url(listener), listener.getsockname()[1]))
+        ready(RunningSandbox(sandbox, url_of(listener), listener.getsockname()[1]))
     try:
         server.run([listener])
     except KeyboardInterrupt:  # uvicorn ends in good order, then passes the signal on
@@ -90,27 +90,3 @@ class _Server(uvicorn.Server):
         """Nothing, after the last call has its answer."""
         self._app.stop()
         await super().shutdown(sockets)
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    """A socket that takes connections from now on, even before the server does."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol left at 0, asyncio does not set TCP_NODELAY, and every answer with a body waits for 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"the sandbox cannot listen on {host}:{port}: {error.strerror or error}",
-            slug="port-unavailable",
-            hint="give another port, or 0 for any free one",
-        ) from None
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

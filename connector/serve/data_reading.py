@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response, StreamingResponse
 
 from connector.actions.asking import moment_of
-from connector.actions.exports import csv_text, curl, har
+from connector.actions.exports import CALL_NAMES, ROW_NAMES, csv_text, curl, har
 from connector.actions.rows import RowFilter, count_rows, read_numbers, read_reasons, read_rows
 from connector.actions.story import find_keys, read_story
 from connector.actions.undelivered import list_undelivered
@@ -29,27 +29,6 @@ if TYPE_CHECKING:
 
 SEARCH_S = 3.0  # how long one answer looks for a text in bodies; the next one goes on from there
 EXPORTED_ROWS = 1_000_000
-ROW_NAMES = ("key", "change", "outcome", "reason", "call_id", "attempts", "payload")
-CALL_NAMES = (
-    "id",
-    "run_id",
-    "started_at",
-    "ms",
-    "attempt",
-    "method",
-    "url",
-    "status",
-    "rows",
-    "route",
-    "purpose",
-    "verdict",
-    "reason",
-    "error",
-    "request_headers",
-    "request_body",
-    "response_headers",
-    "response_body",
-)
 _LARGEST_ID = 2**63 - 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from connector.api import Project
 from connector.errors import ConfigError, ConfigErrors
+from connector.listening import listen, url_of
 from connector.schedule.files import ProjectFiles
 from connector.schedule.loop import Scheduler
 from connector.serve.chores import Chores
@@ -127,7 +127,9 @@ def _listening(serving: Serving, settings: ServeSettings, wanted: Wanted) -> Ite
     from connector.serve.security import refuse_open  # noqa: PLC0415
 
     refuse_open(serving.host, token=serving.token, trusted_header=serving.trusted_header)
-    listener = _listener(serving.host, settings.port if wanted.port is None else wanted.port)
+    port = settings.port if wanted.port is None else wanted.port
+    hint = "give another port with --port or `serve: port`, or 0 for any free one"
+    listener = listen(serving.host, port, who="the server", hint=hint)
     config = uvicorn.Config(
         build_app(serving),
         lifespan="off",
@@ -148,31 +150,7 @@ def _listening(serving: Serving, settings: ServeSettings, wanted: Wanted) -> Ite
         listener.close()
         raise ConfigError("the web server could not start", slug="port-unavailable", hint="the log above says why")
     try:
-        yield _url(listener)
+        yield url_of(listener)
     finally:
         server.should_exit = True
         thread.join()
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    """A socket that takes connections from now on, even before the server does."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol left at 0, asyncio does not set TCP_NODELAY, and every answer with a body waits for 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host.strip("[]"), port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"the server cannot listen on {host}:{port}: {error.strerror or error}",
-            slug="port-unavailable",
-            hint="give another port with --port or `serve: port`, or 0 for any free one",
-        ) from None
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -26,7 +26,7 @@ from connector.project.planner_settings import PlannedSource
 from connector.systems.warehouse.stream import Reading, stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from connector.ports import Query
 
@@ -134,7 +134,7 @@ class DuckDb:
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         if self._file is not None and not self._file.exists():
             raise _missing_file(self._file)
-        with self._opened() as con:
+        with opened(self._file, self._pauses, read_only=self._file is not None) as con:
             root = str(self.root).replace("'", "''")
             con.execute(
                 "set session timezone = 'UTC';"
@@ -158,20 +158,6 @@ class DuckDb:
         # Connections to one file share it, and DuckDB refuses to set it once it is in use.
         if con.execute("select current_setting('temp_directory')").fetchall() != [(folder,)]:
             con.execute("set temp_directory = '" + folder.replace("'", "''") + "'")
-
-    def _opened(self) -> duckdb.DuckDBPyConnection:
-        """The database, open for reading. Who writes a few rows into the file gets a moment to come to its end."""
-        for pause in (*self._pauses, None):
-            try:
-                return duckdb.connect(
-                    MEMORY if self._file is None else str(self._file), read_only=self._file is not None
-                )
-            except duckdb.Error as error:
-                failure = failed_opening(error, self._file)
-                if pause is None or failure.problem.slug != "source-file-locked":
-                    raise failure from error
-            time.sleep(pause)
-        raise AssertionError
 
 
 def bind(con: duckdb.DuckDBPyConnection, query: Query) -> list[tuple[str, str]]:
@@ -262,6 +248,22 @@ def _missing_file(file: Path) -> SourceError:
         slug="source-file-missing",
         hint=(f"did you mean '{close[0]}'? " if close else "") + "the path is relative to connector.yml",
     )
+
+
+def opened(file: Path | None, pauses: Sequence[float], *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """The database. While another process has the file open in a way that shuts this one out, each pause is waited.
+
+    Raises SourceError.
+    """
+    for pause in (*pauses, None):
+        try:
+            return duckdb.connect(MEMORY if file is None else str(file), read_only=read_only)
+        except duckdb.Error as error:
+            failure = failed_opening(error, file)
+            if pause is None or failure.problem.slug != "source-file-locked":
+                raise failure from error
+        time.sleep(pause)
+    raise AssertionError
 
 
 def failed_opening(error: duckdb.Error, file: Path | None) -> SourceError:

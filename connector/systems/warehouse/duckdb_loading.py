@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from connector.errors import SourceError
 from connector.ports import Stored
-from connector.systems.warehouse.duckdb import MEMORY, MEMORY_LIMIT, failed_opening
+from connector.systems.warehouse.duckdb import MEMORY, MEMORY_LIMIT, opened
 from connector.systems.warehouse.loading import (
     VERSIONS,
     check_tables,
@@ -96,21 +95,9 @@ class DuckDbLoader:
                 slug="source-settings",
                 hint="give `logs:` a source with a file of its own: { type: duckdb, path: audit.duckdb }",
             )
-        with self._opened(self._file) as con:
+        with opened(self._file, self._pauses) as con:
             con.execute(
                 "set session timezone = 'UTC'; set session enable_progress_bar = false;"
                 f"set memory_limit = '{MEMORY_LIMIT}'; set preserve_insertion_order = false"
             )
             yield con
-
-    def _opened(self, file: Path) -> duckdb.DuckDBPyConnection:
-        """The file, open for writing. Others who read it get a moment to come to their end."""
-        for pause in (*self._pauses, None):
-            try:
-                return duckdb.connect(str(file))
-            except duckdb.Error as error:
-                failure = failed_opening(error, file)
-                if pause is None or failure.problem.slug != "source-file-locked":
-                    raise failure from error
-            time.sleep(pause)
-        raise AssertionError

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from connector.errors import SourceError
-from connector.systems.warehouse.duckdb import DuckDb, bind, failed_opening, failed_reading
+from connector.systems.warehouse.duckdb import DuckDb, bind, failed_reading, opened
 from connector.systems.warehouse.snapshots import ModelColumn, StoredSnapshot, denied
 from connector.systems.warehouse.stream import Reading
 from connector.values import Kind, kind_of, plain_text, quoted, quoted_text
@@ -129,20 +128,9 @@ class DuckDbPlace(DuckDb):
         """The file, open for writing. Others who read it get a moment to come to their end."""
         file = self._path()
         self._refuse_read_only()
-        with self._open_to_write(file) as con:
+        with opened(file, self._write_pauses) as con:
             con.execute("set session timezone = 'UTC'; set session enable_progress_bar = false")
             yield con
-
-    def _open_to_write(self, file: Path) -> duckdb.DuckDBPyConnection:
-        for pause in (*self._write_pauses, None):
-            try:
-                return duckdb.connect(str(file))
-            except duckdb.Error as error:
-                failure = failed_opening(error, file)
-                if pause is None or failure.problem.slug != "source-file-locked":
-                    raise failure from error
-            time.sleep(pause)
-        raise AssertionError
 
     def _failed(self, error: Exception) -> SourceError:
         return failed_reading(error, None)
