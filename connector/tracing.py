@@ -114,10 +114,10 @@ class RunTrace:
     def _call(self, call: Call) -> None:
         from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context  # noqa: PLC0415 - an extra
 
-        if self._tracer is None:
+        if self._tracer is None or self._root is None:
             return
         parents = [span for _, at, span in self._steps if at <= call.started_at]
-        parent = set_span_in_context(parents[-1] if parents else self._root)  # type: ignore[arg-type]
+        parent = set_span_in_context(parents[-1] if parents else self._root)
         span = self._tracer.start_span(
             f"{call.method} {urlsplit(call.url).path}",
             parent,

@@ -10,7 +10,7 @@ from connector.alerts.channels import send
 from connector.alerts.messages import trial_content
 from connector.alerts.rules import rules_of, watches
 from connector.errors import ConfigError
-from connector.project.alert_settings import seconds_of
+from connector.project.lengths import seconds_of
 from connector.project.names import hint
 from connector.state.clock import utc
 

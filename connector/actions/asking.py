@@ -6,9 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from connector.errors import ConfigError
-
-_AGO = re.compile(r"(\d+)\s*(s|m|h|d|w)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+from connector.project.lengths import PATTERN, seconds_of
 
 
 def moment_of(text: str, now: float) -> float:
@@ -16,10 +14,9 @@ def moment_of(text: str, now: float) -> float:
 
     Raises ConfigError `bad-time`.
     """
-    ago = _AGO.fullmatch(text.strip())
     try:
-        if ago is not None:
-            return now - int(ago[1]) * _SECONDS[ago[2]]
+        if re.fullmatch(PATTERN, text.strip()):
+            return now - seconds_of(text)
         found = datetime.fromisoformat(text.strip())
         return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):

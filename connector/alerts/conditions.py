@@ -6,7 +6,7 @@ A condition about which a run says nothing is left out: a cancelled run, for one
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from connector.state.runs import Run
 
 Condition = Literal["failed", "held", "rejected", "row_count", "slow", "missed"]
-CONDITIONS: tuple[Condition, ...] = ("failed", "held", "rejected", "row_count", "slow", "missed")
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 DELIVERED = ("success", "warning")
 FAILED = ("failed", "interrupted")
@@ -111,33 +111,27 @@ def judge_refusal(
 
 
 def _failed(rules: Rules, run: Run, before: int) -> Finding:
-    error, count = run.error or {}, before + 1
-    return Finding(
-        "failed",
-        level_of(rules.failed, count),
-        f"the run {'failed' if run.status == 'failed' else 'was interrupted'}{_times(count)}",
-        run.run_id,
-        reason=error.get("message"),
-        slug=error.get("slug"),
-        hint=error.get("hint"),
-        limit=_limit("failed", rules.failed),
-        next=f"connector log {run.run_id}",
-        count=count,
-    )
+    words = f"the run {'failed' if run.status == 'failed' else 'was interrupted'}"
+    return _ended_badly("failed", rules.failed, run, before + 1, words, f"connector log {run.run_id}")
 
 
 def _held(rules: Rules, run: Run, before: int) -> Finding:
-    error, count = run.error or {}, before + 1
+    words = "a guardrail held the run, nothing was sent"
+    return _ended_badly("held", rules.held, run, before + 1, words, f"connector plan {run.sync}")
+
+
+def _ended_badly(condition: str, limits: Limits, run: Run, count: int, words: str, next_command: str) -> Finding:
+    error = run.error or {}
     return Finding(
-        "held",
-        level_of(rules.held, count),
-        f"a guardrail held the run, nothing was sent{_times(count)}",
+        condition,
+        level_of(limits, count),
+        f"{words}{_times(count)}",
         run.run_id,
         reason=error.get("message"),
         slug=error.get("slug"),
         hint=error.get("hint"),
-        limit=_limit("held", rules.held),
-        next=f"connector plan {run.sync}",
+        limit=_limit(condition, limits),
+        next=next_command,
         count=count,
     )
 

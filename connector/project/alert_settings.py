@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from connector.project.lengths import PATTERN, seconds_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DURATION = re.compile(r"^(\d+)\s*(s|m|h|d)$")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _OFF = ("off", "no", "false")
 
 _ADDRESS = r"^[^@\s,<>]+@[^@\s,<>]+$"
@@ -24,21 +24,38 @@ Schema = dict[str, Any]
 _ONE_AT_LEAST: Schema = {"minItems": 1}
 
 
-def seconds_of(duration: str) -> int:
-    """The seconds of an interval such as `30s`, `15m`, `2h` or `1d`. Raises ValueError for anything else."""
-    match = DURATION.match(duration.strip())
-    if match is None:
-        msg = "is no length of time such as 30s, 15m, 2h or 1d"
-        raise ValueError(msg)
-    return int(match[1]) * _SECONDS[match[2]]
-
-
 def _not_empty(values: tuple[str, ...]) -> tuple[str, ...]:
     # Not `min_length`, which calls a list empty as well when all that is in it is wrong.
     if not values:
         msg = "must not be empty"
         raise ValueError(msg)
     return values
+
+
+def _secret(pattern: str, refusal: str) -> AfterValidator:
+    """A check of a secret that does not show it; a pattern of pydantic's cannot look into a SecretStr."""
+
+    def check(value: SecretStr) -> SecretStr:
+        if not re.fullmatch(pattern, value.get_secret_value()):
+            raise ValueError(refusal)
+        return value
+
+    return AfterValidator(check)
+
+
+_SlackUrl = Annotated[
+    SecretStr,
+    _secret(
+        r"https://hooks\.slack\.com/services(/[A-Za-z0-9]+){3}/?",
+        "is not the address of an incoming webhook: https://hooks.slack.com/services/...",
+    ),
+]
+_PagerDutyKey = Annotated[
+    SecretStr, _secret(r"[A-Za-z0-9]{20,64}", "is not an integration key: letters and digits, usually 32 of them")
+]
+_TwilioToken = Annotated[
+    SecretStr, _secret(r"[A-Za-z0-9]{10,64}", "is not an auth token: letters and digits, usually 32 of them")
+]
 
 
 class _Written(BaseModel):
@@ -54,31 +71,15 @@ class SlackChannel(_Written):
     """A Slack channel, through an incoming webhook."""
 
     type: Literal["slack"] = "slack"
-    url: SecretStr = Field(description="the address of the incoming webhook: https://hooks.slack.com/services/...")
-
-    @field_validator("url")
-    @classmethod
-    def _is_a_webhook(cls, value: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"https://hooks\.slack\.com/services(/[A-Za-z0-9]+){3}/?", value.get_secret_value()):
-            msg = "is not the address of an incoming webhook: https://hooks.slack.com/services/..."
-            raise ValueError(msg)
-        return value
+    url: _SlackUrl = Field(description="the address of the incoming webhook: https://hooks.slack.com/services/...")
 
 
 class PagerDutyChannel(_Written):
     """A PagerDuty service: one incident a sync and condition, resolved when it is over."""
 
     type: Literal["pagerduty"] = "pagerduty"
-    integration_key: SecretStr = Field(description="the key of an Events API v2 integration")
+    integration_key: _PagerDutyKey = Field(description="the key of an Events API v2 integration")
     region: Literal["us", "eu"] = Field("us", description="where the PagerDuty account lives")
-
-    @field_validator("integration_key")
-    @classmethod
-    def _is_a_key(cls, value: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"[A-Za-z0-9]{20,64}", value.get_secret_value()):
-            msg = "is not an integration key: letters and digits, usually 32 of them"
-            raise ValueError(msg)
-        return value
 
 
 class TwilioChannel(_Written):
@@ -86,19 +87,11 @@ class TwilioChannel(_Written):
 
     type: Literal["twilio"] = "twilio"
     account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{10,40}$", description="the account's SID: AC...")
-    auth_token: SecretStr = Field(description="the account's auth token")
+    auth_token: _TwilioToken = Field(description="the account's auth token")
     sender: str = Field(alias="from", pattern=_PHONE, description="the number that sends, as +12025550100")
     to: Annotated[tuple[Annotated[str, Field(pattern=_PHONE)], ...], AfterValidator(_not_empty)] = Field(
         json_schema_extra=_ONE_AT_LEAST, description="the numbers that get the message"
     )
-
-    @field_validator("auth_token")
-    @classmethod
-    def _is_a_token(cls, value: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"[A-Za-z0-9]{10,64}", value.get_secret_value()):
-            msg = "is not an auth token: letters and digits, usually 32 of them"
-            raise ValueError(msg)
-        return value
 
 
 class EmailChannel(_Written):
@@ -218,7 +211,7 @@ class Runs(Limits):
     critical: int | None = Field(None, ge=1, description="critical from this many runs in a row on")
 
 
-_Duration = Annotated[str, Field(pattern=DURATION.pattern)]
+_Duration = Annotated[str, Field(pattern=PATTERN)]
 
 
 class Durations(_Written):
@@ -300,7 +293,7 @@ class AlertSettings(AlertRules):
 _NONE: Schema = {"enum": [False, *_OFF]}
 _VARIABLE: Schema = {"$ref": "#/$defs/EnvironmentVariable"}
 _LIMIT_FORMS: list[Schema] = [{"type": "number", "minimum": 0}, _NONE, _VARIABLE]
-_DURATION_FORMS: list[Schema] = [{"type": "string", "pattern": DURATION.pattern}, _NONE, _VARIABLE]
+_DURATION_FORMS: list[Schema] = [{"type": "string", "pattern": PATTERN}, _NONE, _VARIABLE]
 _RULE_FORMS: list[Schema] = [
     _NONE,
     {"type": "array", "items": {"type": "string"}, "description": "the channels that are told"},

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_LENGTH = re.compile(r"(\d+)\s*([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+from connector.project.lengths import PATTERN, seconds_of
 
-Length = Annotated[str, Field(pattern=r"^[0-9]+\s*(s|m|h|d)$")]
+Length = Annotated[str, Field(pattern=PATTERN)]
 
 
 class Schedule(BaseModel):
@@ -48,18 +46,9 @@ class Schedule(BaseModel):
     @property
     def every_s(self) -> int:
         """The seconds of `every`; 0 without it."""
-        return 0 if self.every is None else length_s(self.every)
+        return 0 if self.every is None else seconds_of(self.every)
 
     @property
     def jitter_s(self) -> int:
         """The seconds of `jitter`; 0 without it."""
-        return 0 if self.jitter is None else length_s(self.jitter)
-
-
-def length_s(text: str) -> int:
-    """The seconds of a length of time such as 30s, 15m, 1h, 1d. Raises ValueError for anything else."""
-    match = _LENGTH.fullmatch(text)
-    if match is None:
-        msg = f"'{text}' is no length of time such as 30s, 15m, 1h, 1d"
-        raise ValueError(msg)
-    return int(match[1]) * _SECONDS[match[2]]
+        return 0 if self.jitter is None else seconds_of(self.jitter)

@@ -25,26 +25,6 @@ if TYPE_CHECKING:
 AT_ONCE = 500  # values that one statement names
 POINTS = 8_000
 
-_LINE = (
-    "id",
-    "run_id",
-    "route",
-    "purpose",
-    "parent_id",
-    "attempt",
-    "first",
-    "stop",
-    "started_at",
-    "ms",
-    "method",
-    "url",
-    "request_bytes",
-    "status",
-    "response_bytes",
-    "error",
-    "verdict",
-    "reason",
-)
 _POINT = ("id", "started_at", "ms", "status", "attempt", "parent_id", "first", "verdict", "error")
 _OK, _REDIRECT = 200, 300
 
@@ -222,7 +202,7 @@ class Windows:
         return rows, last
 
     def _lines(self, condition: ColumnElement[bool]) -> list[Line]:
-        query = select(*(calls.c[name] for name in _LINE)).where(condition).order_by(calls.c.id)
+        query = select(*(calls.c[name] for name in Line.__slots__)).where(condition).order_by(calls.c.id)
         with self._database.read() as connection:
             return [Line(**row) for row in connection.execute(query).mappings()]
 

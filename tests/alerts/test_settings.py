@@ -12,7 +12,8 @@ from connector.alerts.channels import apprise_url, secrets_of
 from connector.alerts.rules import rules_of
 from connector.api import schemas
 from connector.errors import ConfigErrors
-from connector.project.alert_settings import CHANNELS, AlertRules, Limits, seconds_of
+from connector.project.alert_settings import CHANNELS, AlertRules, Limits
+from connector.project.lengths import seconds_of
 from tests.alerts.conftest import SECRETS, SLACK_URL
 from tests.e2e.project import OBJECT_SYNC
 from tests.project import tiny
