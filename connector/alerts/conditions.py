@@ -120,7 +120,7 @@ def _held(rules: Rules, run: Run, before: int) -> Finding:
     return _ended_badly("held", rules.held, run, before + 1, words, f"connector plan {run.sync}")
 
 
-def _ended_badly(condition: str, limits: Limits, run: Run, count: int, words: str, next_command: str) -> Finding:
+def _ended_badly(condition: Condition, limits: Limits, run: Run, count: int, words: str, next_command: str) -> Finding:
     error = run.error or {}
     return Finding(
         condition,
