@@ -18,7 +18,7 @@ from connector.audit.tables import CHANGELOG, SNAPSHOT, SYNC_RUNS
 from connector.errors import ConnectorError, Problem, StateError
 from connector.failpoints import LOGGED, reach
 from connector.ports import Into, Load
-from connector.state.lock import locked
+from connector.state.locks import waited_for
 
 if TYPE_CHECKING:
     import threading
@@ -50,7 +50,7 @@ def write_logs(place: Place, history: History, clock: Clock, stop: threading.Eve
     The oldest comes first, so that the newest change of a row is the last one that is written.
     """
     try:
-        with locked(place.state_dir / "logs.lock", wait_s=WAIT_S):
+        with waited_for(place.state_dir / "logs.lock", clock, wait_s=WAIT_S):
             return _write_all(place, history, clock, stop)
     except StateError as error:
         return _problem(place, error.problem)

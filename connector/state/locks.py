@@ -7,14 +7,18 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from connector.errors import StateError
 from connector.state.sqlite_errors import state_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from connector.ports import Clock
+
 SCHEDULER = "scheduler.lock"
 RUNS = "running"
+_PAUSE_S = 0.1
 
 
 class FileLock:
@@ -71,6 +75,25 @@ def held(path: Path) -> Iterator[bool]:
     lock = FileLock(path)
     try:
         yield lock.acquire()
+    finally:
+        lock.release()
+
+
+@contextmanager
+def waited_for(path: Path, clock: Clock, *, wait_s: float) -> Iterator[None]:
+    """Nothing; inside it nobody else holds this lock. Raises StateError `state-locked` when it is not free in time."""
+    lock = FileLock(path)
+    deadline = clock.monotonic() + wait_s
+    while not lock.acquire():
+        if clock.monotonic() >= deadline:
+            raise StateError(
+                f"{path} is held by another process ({lock.holder() or 'unknown'})",
+                slug="state-locked",
+                hint="it has been at work for too long: end it; nothing was lost",
+            )
+        clock.sleep(_PAUSE_S)
+    try:
+        yield
     finally:
         lock.release()
 

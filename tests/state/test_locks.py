@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from connector.errors import StateError
-from connector.state.locks import FileLock, held, run_lock, scheduler_lock
+from connector.state.locks import FileLock, held, run_lock, scheduler_lock, waited_for
 
 from .child import ROOT
+from .fake_clock import FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,3 +90,20 @@ def test_where_no_lock_can_be_made_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(StateError):
         FileLock(tmp_path / "file/a.lock").acquire()
     assert FileLock(tmp_path / "none").holder() == ""
+
+
+def test_a_lock_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
+    clock, lock = FakeClock(), FileLock(tmp_path / "here.lock")
+    assert lock.acquire()
+    began = clock.monotonic()
+    with pytest.raises(StateError) as refused, waited_for(lock.path, clock, wait_s=60):
+        pass
+    waited_s = clock.monotonic() - began
+    lock.release()
+    with waited_for(lock.path, clock, wait_s=60):
+        inside = FileLock(lock.path).acquire()
+
+    assert refused.value.problem.slug == "state-locked"
+    assert 60 <= waited_s < 61
+    assert not inside
+    assert FileLock(lock.path).acquire()
