@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from connector.state.hiding import Hiding
     from connector.state.snapshot import Snapshot
 
+CANCEL_LOOK_S = 0.1
+"""How often it is looked whether the run was cancelled while the warehouse works."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -201,11 +204,11 @@ def _cancelling(source: Source | WarehouseSnapshot, stop: threading.Event) -> It
     done = threading.Event()
 
     def watch() -> None:
-        while not done.is_set():
-            if stop.wait(0.1):
+        # It waits for the end and looks at the other: so the end, which every run comes to, is noticed at once. It asks
+        # again and again, because who asks before the query has begun stops nothing.
+        while not done.wait(CANCEL_LOOK_S):
+            if stop.is_set():
                 source.cancel()
-                # And again: whoever asks before the query has begun stops nothing.
-                done.wait(0.1)
 
     watcher = threading.Thread(target=watch, name="cancel-query", daemon=True)
     watcher.start()

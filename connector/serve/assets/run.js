@@ -9,6 +9,7 @@
   const calls = new Map(); // by id: [seconds since the run began, ms, kind]
   let chart = null;
   let drawing = 0;
+  let took = 0; // ms that the last drawing took
   let counts = {};
   const SHOWN = 4000; // more points that went well than this are one blot
 
@@ -19,8 +20,15 @@
     columns.id.forEach((id, at) => calls.set(id, [columns.at[at] - began, columns.ms[at], columns.kind[at]]));
     tell();
     // A drawing of thousands of points takes time that a run on the same machine could use.
-    const pause = chart && calls.size > 1000 ? 2500 : 0;
-    if (!drawing) drawing = setTimeout(() => requestAnimationFrame(() => { drawing = 0; draw(); }), pause);
+    const pause = chart ? Math.min(took * 200, 5000) : 0;
+    if (!drawing) drawing = setTimeout(() => requestAnimationFrame(timed), pause);
+  }
+
+  function timed() {
+    drawing = 0;
+    const began = performance.now();
+    draw();
+    took = performance.now() - began;
   }
 
   function data() {
