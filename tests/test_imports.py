@@ -64,7 +64,7 @@ def test_check_opens_no_history(tmp_path: Path) -> None:
     code, modules = loaded("check", "--project", str(tmp_path / "p"))
 
     assert code == 0
-    assert modules & {"sqlalchemy", "tenacity"} == set()
+    assert modules & {"httpx", "sqlalchemy", "tenacity"} == set()
 
 
 def test_schema_imports_nothing_that_a_run_needs() -> None:

@@ -11,6 +11,7 @@ from common import SECRET, Watch, arguments, batch_rows, percentile, select
 
 from connector import load_project
 from connector.run.steps import run_sync  # noqa: F401 - imports are not what is measured here
+from connector.systems.pendo.client import Client  # noqa: F401
 
 FIELDS = "plan: plan, seats: seats, amount: amount, active: active, note: note, started_on: started_on, region: region"
 EVENT = """model: rows

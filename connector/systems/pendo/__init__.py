@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from connector.project.settings import EventSync, ObjectSync
-from connector.systems.pendo.client import Client
 from connector.systems.pendo.events import EventDestination
 from connector.systems.pendo.objects import ObjectDestination
 from connector.systems.pendo.rules import sync_problems
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from connector.errors import Problem
-    from connector.ports import Connection, Destination, Reply, Request, ValueType
+    from connector.ports import Connection, Destination, NoReply, Reply, Request, ValueType
+    from connector.systems.pendo.client import Client
 
 Settings = PendoSettings
 
@@ -43,7 +44,7 @@ def open(  # noqa: A001 - the registry's word
 ) -> Destination:
     """One sync's view of Pendo. Nothing is sent and no connection is made before the first `send`."""
     mine, one = _mine(settings), _sync(sync)
-    client = Client(mine)
+    client = _OnDemand(mine)
     if isinstance(one, EventSync):
         return EventDestination(mine, one, client, at=at, learned=learned)
     return ObjectDestination(mine, one, client, at=at, types=types)
@@ -65,7 +66,7 @@ def in_sandbox(settings: BaseModel, url: str) -> BaseModel:
 
 def connect(settings: BaseModel) -> Connection:
     """The network side alone."""
-    return Client(_mine(settings))
+    return _OnDemand(_mine(settings))
 
 
 def check(settings: BaseModel) -> Generator[Request, Reply, str]:
@@ -85,6 +86,34 @@ def check(settings: BaseModel) -> Generator[Request, Reply, str]:
     if mine.track_event_secret is not None:
         said.append("the Track Event Shared Secret is set; Pendo has no call that checks it")
     return "; ".join(said) or "neither integration_key nor track_event_secret is set"
+
+
+class _OnDemand:
+    """A `Client` that is made with the first request: a check makes none, and needs nothing to make one with."""
+
+    def __init__(self, settings: PendoSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return self._settings.secrets
+
+    def send(self, request: Request) -> Reply | NoReply:
+        return (self._client or self._made()).send(request)
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _made(self) -> Client:
+        from connector.systems.pendo.client import Client  # noqa: PLC0415 - start-up: with httpx 0.15 s
+
+        with self._lock:
+            if self._client is None:
+                self._client = Client(self._settings)
+            return self._client
 
 
 def _mine(settings: BaseModel) -> PendoSettings:

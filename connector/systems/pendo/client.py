@@ -18,6 +18,7 @@ import httpx
 from connector.errors import DestinationError
 from connector.ports import NoReply, Reply
 from connector.systems.pendo import facts
+from connector.systems.pendo.settings import INTEGRATION_KEY, NO_SECRET, TRACK_EVENT_SECRET
 from connector.systems.pendo.transport import ThreadTransport, prepared
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from connector.systems.pendo.settings import PendoSettings
     from connector.systems.pendo.transport import Answer, Call
 
-INTEGRATION_KEY = "integration_key"
-TRACK_EVENT_SECRET = "track_event_secret"  # noqa: S105 - the name of the setting, not the secret
-NO_SECRET = "no_secret"  # noqa: S105 - for the probe that asks how a wrong secret is refused
 MADE_UP = "00000000-0000-0000-0000-000000000000"
 
 # A connection that was idle longer may be half closed by the other side: then nobody could tell whether the request

@@ -25,15 +25,14 @@ from connector.ports import (
 )
 from connector.systems.pendo import facts
 from connector.systems.pendo.cells import is_left_out, template
-from connector.systems.pendo.client import TRACK_EVENT_SECRET
 from connector.systems.pendo.replies import GATEWAY_TIMEOUT, NOT_PENDO, common_verdict, is_page, is_success, said
+from connector.systems.pendo.settings import TRACK_EVENT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from connector.ports import Batch, Template, Verdict
+    from connector.ports import Batch, Connection, Template, Verdict
     from connector.project.settings import EventSync
-    from connector.systems.pendo.client import Client
     from connector.systems.pendo.settings import PendoSettings
 
 TRACK = "track"
@@ -52,7 +51,7 @@ class EventDestination:
         self,
         settings: PendoSettings,
         sync: EventSync,
-        client: Client,
+        client: Connection,
         *,
         at: Callable[..., str],
         learned: Mapping[str, str],

@@ -27,7 +27,6 @@ from connector.project.settings import OnRemoved
 from connector.systems.pendo import facts
 from connector.systems.pendo.attribution import metadata_verdict
 from connector.systems.pendo.cells import constant_type, is_constant, is_left_out, template
-from connector.systems.pendo.client import INTEGRATION_KEY
 from connector.systems.pendo.replies import (
     BAD_REQUEST,
     NOT_FOUND,
@@ -48,13 +47,13 @@ from connector.systems.pendo.schema import (
     no_parent_accounts,
     prepare_fields,
 )
+from connector.systems.pendo.settings import INTEGRATION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from connector.ports import Batch, ProbeAnswer, Template, Verdict
+    from connector.ports import Batch, Connection, ProbeAnswer, Template, Verdict
     from connector.project.settings import FieldSpec, ObjectSync
-    from connector.systems.pendo.client import Client
     from connector.systems.pendo.settings import PendoSettings
 
 CLEAR = "clear-"
@@ -71,7 +70,7 @@ class ObjectDestination:
         self,
         settings: PendoSettings,
         sync: ObjectSync,
-        client: Client,
+        client: Connection,
         *,
         at: Callable[..., str],
         types: Mapping[str, ValueType],

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from connector.ports import NoReply, Reply, Request
 from connector.systems.pendo import facts
-from connector.systems.pendo.client import INTEGRATION_KEY, NO_SECRET, TRACK_EVENT_SECRET
 from connector.systems.pendo.events import ARRAYS
 from connector.systems.pendo.replies import TOO_MANY_REQUESTS, is_success, one_line, parsed, said
+from connector.systems.pendo.settings import INTEGRATION_KEY, NO_SECRET, TRACK_EVENT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.ports import Fault, Refused, TryAgain
 from connector.systems.pendo import facts
-from connector.systems.pendo.client import INTEGRATION_KEY
+from connector.systems.pendo.settings import INTEGRATION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from connector.errors import ConfigErrors, DestinationError, Problem
 from connector.ports import Fault, Request, ValueType
 from connector.systems.pendo import facts
-from connector.systems.pendo.client import INTEGRATION_KEY
 from connector.systems.pendo.replies import BAD_REQUEST, NOT_FOUND, fault, is_success, message, one_line, parsed, said
+from connector.systems.pendo.settings import INTEGRATION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
-import httpx
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from connector.project.settings import DestinationSettings, Settings
 from connector.systems.pendo import facts
 
-PORTS = 65_536
+INTEGRATION_KEY = "integration_key"
+TRACK_EVENT_SECRET = "track_event_secret"  # noqa: S105 - the name of the setting, not the secret
+NO_SECRET = "no_secret"  # noqa: S105 - for the probe that asks how a wrong secret is refused
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
 def _blank_is_missing(value: object) -> object:
@@ -70,15 +74,11 @@ class PendoSettings(DestinationSettings):
     def _is_an_address(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        try:
-            url = httpx.URL(value)
-        except httpx.InvalidURL:
-            url = httpx.URL()
-        is_plain = not any(character.isspace() for character in value) and (url.port or 0) < PORTS
-        if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment or not is_plain:
+        parts = _parts(value)
+        if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
             msg = "is not an address such as https://pendo.example.com"
             raise ValueError(msg)
-        if url.userinfo:
+        if "@" in parts.netloc:
             msg = "holds a user name or password, which would end up in the API call log"
             raise ValueError(msg)
         return value.rstrip("/")
@@ -109,12 +109,12 @@ class PendoSettings(DestinationSettings):
     @property
     def is_in_the_clear(self) -> bool:
         """True when the secrets would cross a network without TLS."""
-        return httpx.URL(self.base_url or "").scheme == "http" and not self.is_on_this_machine
+        return urlsplit(self.base_url or "").scheme == "http" and not self.is_on_this_machine
 
     @property
     def is_on_this_machine(self) -> bool:
         """True for an address such as the sandbox's, which no proxy leads to."""
-        return httpx.URL(self.base_url or "").host in LOOPBACK
+        return urlsplit(self.base_url or "").hostname in LOOPBACK
 
     def region_hint(self) -> str | None:
         """A sentence when the key's ending points to another region than the one that is set, else None."""
@@ -126,3 +126,14 @@ class PendoSettings(DestinationSettings):
         if likely is None or self.region.startswith(likely):
             return None
         return f"the integration key ends in '.{ending}', which points to region '{likely}', not '{self.region}'"
+
+
+def _parts(address: str) -> SplitResult | None:
+    """The address taken apart; None when it has no host, no number as its port, or what no address has."""
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if address.isprintable() and " " not in address and _HOST.fullmatch(host) else None

@@ -13,7 +13,8 @@ import pytest
 
 from connector.errors import DestinationError
 from connector.ports import NoReply, Reply, Request
-from connector.systems.pendo.client import NO_SECRET, Client
+from connector.systems.pendo.client import Client
+from connector.systems.pendo.settings import NO_SECRET
 from tests.systems.pendo import given, wire
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from connector.ports import (
     Unknown,
     ValueType,
 )
-from connector.systems.pendo.client import INTEGRATION_KEY
 from connector.systems.pendo.replies import NOT_PENDO
+from connector.systems.pendo.settings import INTEGRATION_KEY
 from tests.systems.pendo import given
 
 if TYPE_CHECKING:

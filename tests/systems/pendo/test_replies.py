@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from connector.ports import Fault, Refused, Request, TryAgain, Verdict
-from connector.systems.pendo.client import INTEGRATION_KEY, TRACK_EVENT_SECRET
 from connector.systems.pendo.replies import common_verdict, retry_after_s, said
+from connector.systems.pendo.settings import INTEGRATION_KEY, TRACK_EVENT_SECRET
 from tests.systems.pendo import given
 
 
