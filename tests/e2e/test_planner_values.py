@@ -87,6 +87,23 @@ def test_values_that_are_nearly_alike_are_told_apart_by_both_planners(tmp_path: 
     assert found == {"local": set(ALIKE), "warehouse": set(ALIKE)}
 
 
+@pytest.mark.parametrize("planner", ["local", "warehouse"])
+def test_numbers_and_times_that_arrow_cannot_hold_arrive_whole(tmp_path: Path, planner: str) -> None:
+    sql = (
+        "CREATE OR REPLACE TABLE accounts AS SELECT 340282366920938463463374607431768211455::UHUGEINT AS account_id, "
+        "'12:30:00+02'::TIMETZ AS plan"
+    )
+    with scene(tmp_path / "p", source="duckdb", planner=planner) as place:
+        place.write(ACCOUNTS, OBJECT_SYNC, fields={"custom": {"plan": {"column": "plan", "create": True}}})
+        place.sandbox.add_objects("account", ["340282366920938463463374607431768211455"])
+        place.sql(sql)
+        results = [place.run(ACCOUNTS), place.run(ACCOUNTS)]
+        held = place.sandbox.accounts["340282366920938463463374607431768211455"]["custom"]
+
+    assert held == {"plan": "12:30:00+02"}
+    assert [result.json()["rows"]["unchanged"] for result in results] == [0, 1]
+
+
 def command(place: Scene, *words: str) -> tuple[int, str, str]:
     """Exit code and output of the command line."""
     with place.start(*words) as started:

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 from connector.errors import SourceError
 from connector.project.planner_settings import PlannedSource
 from connector.systems.warehouse.stream import Reading, stopped
+from connector.values import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ MEMORY_LIMIT = "160MB"  # a file's blocks are kept up to this, although a run re
 BATCH_ROWS = 20_000  # at most: DuckDB makes several batches ahead
 PAUSES = (0.1,) * 20  # seconds to wait for a writer, each time the file is found locked
 _DESCRIBE = "describe "
+# What Arrow would hand over as another value: a wrong number, a time without its offset, the bits' own coding.
+AS_TEXT = frozenset({"UHUGEINT", "TIME WITH TIME ZONE", "BIT"})
 # What reading raises: DuckDB's own errors, and those that Arrow makes of them once batches flow.
 _ERRORS = (duckdb.Error, OSError, pa.ArrowException)
 _DAMAGED = re.compile(r"not a valid DuckDB|not read enough bytes|corrupt|version number|serializ", re.IGNORECASE)
@@ -98,7 +101,8 @@ class DuckDb:
         with self._connection() as con:
             described = bind(con, query)
             # Typed NULLs, because the empty result of the query itself would come with duplicate names made unique.
-            typed = ", ".join(f"null::{kind} as c{index}" for index, (_, kind) in enumerate(described))
+            kinds = ["varchar" if kind in AS_TEXT else kind for _, kind in described]
+            typed = ", ".join(f"null::{kind} as c{index}" for index, kind in enumerate(kinds))
             schema = con.sql(f"select {typed} limit 0").to_arrow_reader(1).schema
         return pa.schema([column.with_name(name) for column, (name, _) in zip(schema, described, strict=True)])
 
@@ -106,15 +110,21 @@ class DuckDb:
     def read(self, query: Query) -> Iterator[pa.RecordBatchReader]:
         """The result, streamed. Raises SourceError: at once for wrong SQL, at the end for what broke in between."""
         with self._connection() as con:
-            reading = Reading(con.interrupt, _ERRORS, lambda error: failed_reading(error, query))
+            prefix = ""
+
+            def translated(error: Exception) -> SourceError:
+                return failed_reading(error, query, prefix=len(prefix.encode()))
+
+            reading = Reading(con.interrupt, _ERRORS, translated)
             with self._lock:
                 self._readings.add(reading)
             try:
-                bind(con, query)
+                prefix = _conversion(bind(con, query))
+                sql = f"{prefix}{query.sql}\n)" if prefix else query.sql
                 try:
-                    reader = con.sql(query.sql).to_arrow_reader(min(query.batch_rows, BATCH_ROWS))
+                    reader = con.sql(sql).to_arrow_reader(min(query.batch_rows, BATCH_ROWS))
                 except _ERRORS as error:
-                    raise failed_reading(error, query) from error
+                    raise translated(error) from error
                 with reader, reading.reader(reader.schema, reader) as guarded:
                     yield guarded
             finally:
@@ -177,6 +187,18 @@ def bind(con: duckdb.DuckDBPyConnection, query: Query) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
+def _conversion(described: list[tuple[str, str]]) -> str:
+    """What to put before the query, in parentheses, so that Arrow changes no value; empty when none needs it."""
+    if not any(kind in AS_TEXT for _, kind in described):
+        return ""
+    # By position: names may be there twice.
+    columns = [
+        f"#{place}::varchar as {quoted(name)}" if kind in AS_TEXT else f"#{place}"
+        for place, (name, kind) in enumerate(described, 1)
+    ]
+    return f"select {', '.join(columns)} from ("
+
+
 def _named(statements: list[duckdb.Statement]) -> str:
     if len(statements) == 1:
         return f"one {statements[0].type.name}"
@@ -213,14 +235,14 @@ def _nearest(con: duckdb.DuckDBPyConnection, name: str) -> str:
     return (f"did you mean '{spellings[close[0]]}'? " if close else "") + f"tables: {shown}"
 
 
-def failed_reading(error: Exception, query: Query | None) -> SourceError:
-    """What broke while the query ran; without one, while something was asked beside it."""
+def failed_reading(error: Exception, query: Query | None, *, prefix: int = 0) -> SourceError:
+    """What broke while the query ran; without one, while something was asked beside it. `prefix` as in `_refused`."""
     facts = _facts(error)
     if facts.get("exception_type") == "INTERRUPT":
         return stopped()
     message = str(facts["exception_message"]).split("\n", 1)[0]
     hint = "try_cast() makes a value that cannot be cast NULL" if facts.get("exception_type") == "Conversion" else None
-    at = None if query is None else _place(facts, query)
+    at = None if query is None else _place(facts, query, prefix)
     return SourceError(f"the warehouse broke off: {message}", slug="source-read", at=at, hint=hint)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from connector.errors import SourceError
-from connector.systems.warehouse.duckdb import DuckDb, bind, failed_reading, opened
+from connector.systems.warehouse.duckdb import AS_TEXT, DuckDb, bind, failed_reading, opened
 from connector.systems.warehouse.snapshots import ModelColumn, StoredSnapshot, denied
 from connector.systems.warehouse.stream import Reading
 from connector.values import Kind, kind_of, plain_text, quoted, quoted_text
@@ -187,8 +187,10 @@ class DuckDbSession:
 
 
 def _column(name: str, kind_name: str) -> ModelColumn:
-    ref = quoted(name)
+    shown = ref = quoted(name)
     kind = kind_of(kind_name)
+    if kind_name in AS_TEXT:
+        ref, kind = f"cast({shown} as varchar)", Kind.TEXT
     key = None if kind in (Kind.BLOB, Kind.LIST, Kind.NESTED) else plain_text(ref, kind)
     if kind is Kind.REAL:
         key = f"case when isfinite({ref}) then {key} end"
@@ -200,4 +202,4 @@ def _column(name: str, kind_name: str) -> ModelColumn:
             text = f"(cast(to_json({ref}) as varchar) || ' ' || cast({ref} as varchar))"
         case _:
             text = f"cast({ref} as varchar)"
-    return ModelColumn(name, ref, ref, text, key)
+    return ModelColumn(name, ref, shown, text, key)

@@ -291,3 +291,31 @@ def test_the_warehouse_cannot_be_changed(root: Path) -> None:
 def test_wrong_settings_are_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         SOURCES["duckdb"].settings().model_validate({"type": "duckdb", **wrong})
+
+
+def test_what_arrow_cannot_hold_arrives_as_text(source: DuckDb) -> None:
+    """Arrow has no number of 128 bits without a sign, and no time with an offset."""
+    sql = (
+        'select -1 as x, 340282366920938463463374607431768211455::uhugeint as n, \'12:30:00+02\'::timetz as "a ""b",'
+        " '0101'::bit as bits, 2 as x -- by position: two have one name"
+    )
+    rows = read(source, sql)
+
+    assert [str(column.type) for column in rows.schema] == ["int32", "string", "string", "string", "int32"]
+    assert [column.to_pylist() for column in rows.columns] == [
+        [-1],
+        ["340282366920938463463374607431768211455"],
+        ["12:30:00+02"],
+        ["0101"],
+        [2],
+    ]
+    assert source.columns(Query(sql)).types == rows.schema.types
+
+
+def test_an_error_keeps_its_place_where_columns_are_converted(source: DuckDb) -> None:
+    sql = "select 1::uhugeint as \"größe\",\n  cast('x' || plan as int) from plans"
+    query = Query(sql, file="models/m.sql", first_line=5)
+    with pytest.raises(SourceError) as caught, source.read(query) as reader:
+        reader.read_all()
+
+    assert caught.value.problem.at == "models/m.sql:6:3"
