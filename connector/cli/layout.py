@@ -124,7 +124,8 @@ def _give(cell: Part, column: Column) -> str:
 
 
 def _pieces(text: str, give: str, wide: int) -> list[str]:
-    """The text in lines that fit; line ends in it become spaces unless it is wrapped."""
+    """The text in lines that fit; tabs become spaces, and so do line ends unless it is wrapped."""
+    text = text.replace("\t", " ")
     if give == "wrap" and (width(text) > wide or "\n" in text):
         return [piece for line in text.split("\n") for piece in wrapped(line, wide)] or [""]
     text = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text

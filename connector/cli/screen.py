@@ -25,6 +25,9 @@ MINIMUM_WIDTH = 20
 _MEMBER = re.compile(r'(\s*)("(?:[^"\\]|\\.)*")(: ?|)(.*)')
 
 
+# What comes from rows and replies may steer a terminal: each control character is shown as its picture.
+_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
+_CONTROLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 GOOD, WARN, BAD, DIM, STRONG, NAME = "green", "yellow", "red", "dim", "bold", "cyan"
 
 
@@ -106,7 +109,7 @@ class Stream:
             return
         text = Text(no_wrap=True, overflow="ignore")
         for part in parts:
-            text.append(text_of(part), style=part.style if isinstance(part, Styled) else None)
+            text.append(text_of(part).translate(_CONTROLS), style=part.style if isinstance(part, Styled) else None)
         try:
             self.console.print(text, crop=False)
         except BrokenPipeError:

@@ -153,6 +153,40 @@ def test_a_preview_shows_rows_and_types(world: Scene, cli: Cli) -> None:
     ]
 
 
+def test_a_preview_shows_values_that_python_has_not(world: Scene, cli: Cli) -> None:
+    values = {
+        "'infinity'::date": "infinity",
+        "date '20000-01-01'": "20000-01-01",
+        "timestamp '0044-03-15 (BC) 12:00:00'": "0044-03-15 (BC) 12:00:00",
+        "'2026-01-01 00:00:00.123456789'::timestamp_ns": "2026-01-01 00:00:00.123456789",
+        "'2026-06-01 12:00:00+02'::timestamptz": "2026-06-01 10:00:00+00",
+        "'24:00:00'::time": "24:00:00",
+        "interval '1 month 2 days'": "1 month 2 days",
+        "{'at': '-infinity'::timestamp, 'nan': 'nan'::double}": {"at": "-infinity", "nan": "NaN"},
+        "map {'a': [1]}": {"a": [1]},
+        "12345678901234567890123456789012345678901::bignum": "12345678901234567890123456789012345678901",
+        "true": True,
+    }
+    sql = ", ".join(f"{value} as v{place}" for place, value in enumerate(values))
+    model = world.root / "models" / "events.sql"
+    model.write_text(f'/*\nsource: warehouse\nprimary_key: id\n*/\nselect {sql}, 1 as "V0" ', encoding="utf-8")
+    document = cli("preview", "events", "--json").json()
+    shown = cli("preview", "events")
+
+    assert list(document["rows"][0].values()) == [*values.values(), 1]
+    assert '{"at":"-infinity","nan":"NaN"}' in shown.out
+    assert "primary key: id, which the model does not return" in shown.err
+
+
+def test_a_preview_refuses_two_columns_of_one_name(world: Scene, cli: Cli) -> None:
+    model = world.root / "models" / "events.sql"
+    model.write_text("/*\nsource: warehouse\nprimary_key: x\n*/\nselect 1 as x, 2 as x", encoding="utf-8")
+    ended = cli("preview", "events")
+
+    assert ended.code == 1
+    assert "models/events.sql:5:1: error: model 'events' returns two columns named 'x' [duplicate-column]" in ended.err
+
+
 @pytest.mark.usefixtures("world")
 def test_an_unknown_model_is_answered_with_the_nearest(cli: Cli) -> None:
     ended = cli("preview", "event", "--json")

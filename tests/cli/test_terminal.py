@@ -105,6 +105,19 @@ def test_long_lists_are_cut_on_a_terminal_and_whole_in_a_pipe(
     assert any("3 calls more" in line for line in calls.lines)
 
 
+def test_control_characters_of_a_row_do_not_steer_the_terminal(world: Scene, terminal: Callable[..., Terminal]) -> None:
+    model = world.root / "models" / "events.sql"
+    model.write_text(
+        "/*\nsource: warehouse\nprimary_key: id\n*/\n"
+        "select chr(27) || ']0;owned' || chr(7) || chr(155) || 'K' || chr(9) || chr(127) as id, 'b' as other",
+        encoding="utf-8",
+    )
+    written = terminal(80, "preview", "events")
+
+    assert written.lines[2].rstrip() == "\u241b]0;owned\u2407\ufffdK \u2421  b"
+    assert set(re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\n".join(written.lines))) == set()
+
+
 def test_long_messages_are_wrapped_with_their_hint_below(world: Scene, terminal: Callable[..., Terminal]) -> None:
     world.write("accounts", OBJECT_SYNC, match="account_identifier")
     lines = terminal(60, "check").lines

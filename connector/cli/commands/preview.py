@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,11 @@ from connector.cli.layout import Column, Styled, Table
 from connector.cli.screen import DIM, compact
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
+    from connector.cli.layout import Part
     from connector.cli.screen import Screen
 
 
@@ -26,25 +28,28 @@ if TYPE_CHECKING:
 def preview(model: str, *, limit: int) -> None:
     """The first rows of MODEL and the types of its columns, as the warehouse returns them."""
     invocation = current()
+    from connector.actions.previewing import json_rows  # noqa: PLC0415 - start-up
+
     with invocation.project() as project:
         table = project.preview(model, limit=limit)
         keys = project.definition.models[model].settings.primary_key
     columns = [{"name": field.name, "type": str(field.type)} for field in table.schema]
+    rows = json_rows(table)
     if invocation.screen.as_json:
-        rows = [{name: _json(value) for name, value in row.items()} for row in table.to_pylist()]
-        invocation.screen.document({"model": model, "columns": columns, "rows": rows})
+        named = [dict(zip(table.column_names, row, strict=True)) for row in rows]
+        invocation.screen.document({"model": model, "columns": columns, "rows": named})
         return
-    _show(invocation.screen, table, {key.lower() for key in keys})
+    _show(invocation.screen, table, rows, keys)
 
 
-def _show(screen: Screen, table: pa.Table, keys: set[str]) -> None:
-
+def _show(screen: Screen, table: pa.Table, rows: list[list[Any]], keys: Sequence[str]) -> None:
     shown = Table([Column(field.name, "right" if _is_number(field) else "left", "end") for field in table.schema])
     shown.add(*(Styled(_type_words(field.type), DIM) for field in table.schema))
-    for row in table.to_pylist():
-        shown.add(*(_text(value) for value in row.values()))
+    for row in rows:
+        shown.add(*(_text(value) for value in row))
     screen.out.table(shown)
-    named = [field.name for field in table.schema if field.name.lower() in keys]
+    returned = {name.lower(): name for name in table.column_names}
+    named = [returned.get(key.lower(), f"{key}, which the model does not return") for key in keys]
     screen.err.line(Styled(f"{counted(table.num_rows, 'row')}; primary key: {', '.join(named)}", DIM))
 
 
@@ -65,21 +70,7 @@ def _is_number(field: pa.Field) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
-def _text(value: Any) -> Any:
-
+def _text(value: Any) -> Part:
     if value is None:
         return Styled("null", DIM)
-    return compact(_json(value)) if isinstance(value, (dict, list)) else str(_json(value))
-
-
-def _json(value: Any) -> Any:
-    """The value as JSON has it: what JSON does not know becomes its text."""
-    if isinstance(value, dict):
-        return {str(name): _json(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json(inner) for inner in value]
-    if isinstance(value, bytes):
-        return value.hex()
-    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return str(value)
+    return value if isinstance(value, str) else compact(value)
