@@ -32,12 +32,15 @@ def check_guardrails(sync: Sync, plan: Plan) -> Held | None:
     written in the sync. An empty model under a snapshot that is not empty always holds. Events remove nothing.
     """
     settings = sync.settings
-    if not isinstance(settings, ObjectSync) or plan.snapshot_size == 0:
+    # Rows that Pendo holds in part are removed as well, and stand in no snapshot: it may be empty with many of them.
+    size = max(plan.snapshot_size, plan.counts.removed)
+    if not isinstance(settings, ObjectSync) or size == 0:
         return None
     rails = settings.guardrails
     hint = HINT.format(sync=sync.name)
     if plan.whole and plan.counts.queried == 0 and not rails.allow_empty:
-        message = f"the model returned no row, and the snapshot holds {plan.snapshot_size:,}"
+        kept = f"the snapshot holds {plan.snapshot_size:,}" if plan.snapshot_size else f"Pendo holds {size:,} in part"
+        message = f"the model returned no row, and {kept}"
         return Held("empty_model", 0, 1, message, hint)
     acts = settings.on_removed is not OnRemoved.DO_NOTHING
     for name, word, found in (
@@ -49,9 +52,9 @@ def check_guardrails(sync: Sync, plan: Plan) -> Held | None:
         limit = getattr(rails, name)
         if limit is None or (word == "removed" and not acts and name not in rails.model_fields_set):
             continue
-        measured: float = 100 * found / plan.snapshot_size if name.endswith("percent") else found
+        measured: float = 100 * found / size if name.endswith("percent") else found
         if measured > limit:
-            share = f" ({measured:.1f} % of {plan.snapshot_size:,})" if name.endswith("percent") else ""
+            share = f" ({measured:.1f} % of {size:,})" if name.endswith("percent") else ""
             message = f"{found:,} rows would be {word}{share}; {name} is {limit:g}"
             return Held(name, measured, limit, message, hint)
     return None

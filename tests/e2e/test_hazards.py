@@ -115,6 +115,26 @@ def test_a_row_that_was_added_in_part_and_leaves_the_model_is_removed(quick: Sce
     assert set(quick.held("agent")) == {"acct-0"}
 
 
+def test_rows_that_were_all_added_in_part_are_not_deleted_past_a_guardrail(quick: Scene) -> None:
+    quick.accounts(20)
+    fields = {**TWO_GROUPS, "agent": {"tier": {"column": "plan", "create": True}}}
+    sync = quick.write(ACCOUNTS, OBJECT_SYNC, fields=fields, on_removed="delete", guardrails={})
+    quick.sandbox.add_faults({"path": f"*{AGENT}", "status": 400})
+    first = quick.run(sync)
+    quick.sandbox.clear_faults()
+    quick.sql("DELETE FROM accounts")
+    sent = len(quick.sandbox.requests)
+
+    emptied = quick.run(sync)
+
+    assert outcomes(first) == {"rejected": 20}
+    assert len(quick.held()) == 20
+    assert emptied.status == "held"
+    assert emptied.error is not None
+    assert str(emptied.error).startswith("the model returned no row, and Pendo holds 20 in part")
+    assert len(quick.sandbox.requests) == sent
+
+
 def test_a_row_that_comes_back_after_its_clearing_was_in_doubt_is_sent_again(quick: Scene, proxy: Proxy) -> None:
     quick.accounts(2)
     sync = quick.write(ACCOUNTS, OBJECT_SYNC, on_removed="clear")
