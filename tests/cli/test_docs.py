@@ -65,16 +65,35 @@ def test_the_list_of_commands_says_what_their_own_help_says(name: str) -> None:
     assert COMMANDS[name][1].endswith(".")
 
 
-def test_every_link_in_the_pages_leads_somewhere() -> None:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    links = [
-        (page, link)
-        for page in pages
-        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
-        if not link.startswith("http")
-    ]
+def pages() -> list[Path]:
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
-    assert [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()] == []
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name behind its #: each heading in small letters, as GitHub makes it."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = [re.sub(r"[^\w\- ]", "", line.strip().lower()) for line in re.findall(r"^#+ (.*)", text, re.MULTILINE)]
+    return {heading.replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_link_in_the_pages_leads_somewhere(page: Path) -> None:
+    gone = []
+    for link in re.findall(r"\]\(([^)\s]+)", page.read_text(encoding="utf-8")):
+        if not link.startswith("http"):
+            name, _, anchor = link.partition("#")
+            to = page.parent / name if name else page
+            if not to.exists() or (anchor and anchor not in anchors(to)):
+                gone.append(link)
+
+    assert gone == []
+
+
+def test_the_index_of_the_pages_has_each_of_them() -> None:
+    listed = re.findall(r"\]\(([\w/-]+\.md)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
+    there = [page.relative_to(ROOT / "docs").as_posix() for page in pages() if page.is_relative_to(ROOT / "docs")]
+
+    assert set(there) - set(listed) == {"index.md", *(name for name in there if name.startswith("decisions/"))}
 
 
 def blocks(page: Path, language: str) -> list[str]:
