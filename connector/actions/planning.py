@@ -14,7 +14,7 @@ from connector.plan.settle import settle
 from connector.plan.work import PlanWork
 from connector.run.fitting import fitted, refuse_wrong_options
 from connector.run.keeping import plans_in_warehouse, refuse_misplaced
-from connector.run.recover import refuse_lost_ledger
+from connector.run.recover import journal_of, refuse_lost_ledger
 from connector.state.snapshot import view_snapshot
 
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: 
 
 def _settle_the_copy(snapshot: Snapshot, means: Means) -> None:
     """A dead run is settled in the copy only; the next run does it for good."""
-    ranges = means.history.ranges(snapshot.info("plan")["run_id"])
+    journal = journal_of(snapshot, means.history)
     with tempfile.TemporaryDirectory(prefix="connector-") as folder:
-        settle(snapshot, ranges, Path(folder) / "rows.parquet", means.now_ms, stopped=True)
+        settle(snapshot, journal, Path(folder) / "rows.parquet", means.now_ms, stopped=True)
 
 
 def _walk(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from connector.failpoints import reach
 from connector.plan import Counts, PlanInfo
 from connector.plan.numbering import forget
@@ -20,8 +22,6 @@ from connector.values import quoted_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import pyarrow as pa
 
     from connector.state.snapshot import Snapshot
 
@@ -74,6 +74,17 @@ def settle(
         connection.unregister("journal")
     snapshot.shrink()
     return settlement
+
+
+def all_in_doubt(snapshot: Snapshot) -> pa.Table:
+    """A journal in which every row of the plan was sent on every route, and nobody knows what came of it."""
+    routes = list(PlanInfo(**snapshot.info("plan")).routes)
+    stop = snapshot.one("SELECT coalesce(max(stop), 0) FROM state.span")
+    rows = [(route, 0, stop, None, "the journal of the run that sent it is gone", None, None, 1) for route in routes]
+    names = ("route", "first", "stop", "outcome", "reason", "cause", "call_id", "attempts")
+    types = (pa.string(), pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64())
+    schema = pa.schema(zip(names, types, strict=True))
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=schema)
 
 
 def discard(snapshot: Snapshot) -> None:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from connector.errors import Problem, StateError
 from connector.failpoints import reach
-from connector.plan.settle import nothing, settle, summary
+from connector.plan.settle import all_in_doubt, nothing, settle, summary
 from connector.project.settings import EventSync
 from connector.state.runs import Finish
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pyarrow as pa
 
     from connector.project.definition import Sync
     from connector.state.history import History
@@ -42,6 +44,16 @@ def refuse_lost_ledger(sync: Sync, snapshot: Snapshot, history: History) -> None
         )
 
 
+def journal_of(snapshot: Snapshot, history: History) -> pa.Table:
+    """What is known of the rows of the plan that stands in the file; see `History.ranges`.
+
+    A run is in the history before it has a plan. Where it is not, the history was lost or is another one, and the
+    journal with it: any row may have been sent.
+    """
+    run_id = snapshot.info("plan")["run_id"]
+    return all_in_doubt(snapshot) if history.runs.find(run_id) is None else history.ranges(run_id)
+
+
 def recover(snapshot: Snapshot, sync: str, history: History, state_dir: Path, now_ms: int) -> None:
     """Nothing, after settling what a dead run of this sync left behind.
 
@@ -49,9 +61,8 @@ def recover(snapshot: Snapshot, sync: str, history: History, state_dir: Path, no
     """
     settled = None
     if snapshot.has_plan():
-        run_id = snapshot.info("plan")["run_id"]
-        ranges = history.ranges(run_id)
-        settled = summary(settle(snapshot, ranges, rows_path(state_dir, run_id), now_ms, stopped=True))
+        path = rows_path(state_dir, snapshot.info("plan")["run_id"])
+        settled = summary(settle(snapshot, journal_of(snapshot, history), path, now_ms, stopped=True))
     else:
         settled = snapshot.info("last_settled")
     reach("recovered")

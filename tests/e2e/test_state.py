@@ -286,6 +286,31 @@ def test_events_whose_snapshot_is_gone_are_not_sent_anew_until_that_is_asked_for
     assert outcomes(after) == {"succeeded": ROWS}
 
 
+@pytest.mark.parametrize("sync", SYNCS)
+def test_what_a_killed_run_has_sent_is_in_doubt_when_the_history_is_gone(real: Scene, sync: str) -> None:
+    write_syncs(real)
+    real.write(EVENTS, EVENT_SYNC, batch={"rows": 100}, in_doubt="hold")
+    killed = real.start("run", sync, environ={"CONNECTOR_FAILPOINT": "before-intent:15"})
+    killed.communicate()
+    arrived = len(real.delivered())
+    for file in real.state_dir.glob("history.db*"):
+        file.unlink()
+    with real.project() as project:
+        planned = project.plan(sync)
+
+    after = real.run(sync)
+
+    if sync == ACCOUNTS:
+        assert outcomes(after) == {"succeeded": ROWS}
+        assert real.held() == real.wanted()
+        return
+    assert 0 < arrived < ROWS
+    assert planned.requests == 0
+    assert outcomes(after) == {"in_doubt": ROWS}
+    assert len(real.delivered()) == arrived
+    assert set(real.delivered().values()) == {1}
+
+
 def test_objects_whose_snapshot_is_gone_are_sent_again(real: Scene) -> None:
     if real.planner == "warehouse":
         pytest.skip(f"{STILL_THERE}: test_planner.py")
