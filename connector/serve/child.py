@@ -47,8 +47,9 @@ def run_order(order: Order) -> None:
         lock = run_lock(order.definition.state_dir, order.sync)
         try:
             if not _acquired(lock, clock):
-                # An earlier process of this sync has not ended yet.
-                project.history.triggers.requeue(order.trigger_id, not_before=clock.now() + BUSY_S, counted=False)
+                # An earlier process of this sync goes on; or a later one, which does what this one came too late for.
+                of, later = (order.owner, order.attempts), clock.now() + BUSY_S
+                project.history.triggers.requeue(order.trigger_id, not_before=later, counted=False, of=of)
                 return
             trigger = _still_ours(project, order)
             if trigger is not None:

@@ -202,14 +202,23 @@ class Triggers:
             scope = {name: dead.options[name] for name in SCOPE if name in dead.options}
             return self.ask_within(connection, dead.sync, trigger=trigger, options=scope, attempts=dead.attempts)
 
-    def requeue(self, trigger_id: int, *, not_before: float | None = None, counted: bool = True) -> bool:
+    def requeue(
+        self,
+        trigger_id: int,
+        *,
+        not_before: float | None = None,
+        counted: bool = True,
+        of: tuple[str, int] | None = None,
+    ) -> bool:
         """Whether the trigger was started, and waits again now, not to be started before that moment.
 
-        With `counted=False` the attempt does not count: another run of the sync was in the way.
+        With `counted=False` the attempt does not count: another run of the sync was in the way. `of`: only if it is
+        started in the name of this owner, for this attempt.
         """
         attempts = triggers.c.attempts if counted else triggers.c.attempts - 1
         values = {"state": "waiting", "owner": None, "started_at": None, "not_before": not_before, "attempts": attempts}
-        return self._move(trigger_id, "started", values)
+        own = () if of is None else (triggers.c.owner == of[0], triggers.c.attempts == of[1])
+        return self._move(trigger_id, "started", values, *own)
 
     def owned(self, trigger_id: int, owner: str, attempts: int) -> bool:
         """Whether the trigger is still started in the name of `owner`, for that attempt."""
@@ -229,8 +238,9 @@ class Triggers:
             if connection.execute(query.union(select(runs.c.run_id).where(runs.c.run_id == run_id))).first() is None:
                 return run_id
 
-    def _move(self, trigger_id: int, state: State, values: Mapping[str, Any]) -> bool:
-        statement = update(triggers).where(triggers.c.id == trigger_id, triggers.c.state == state).values(dict(values))
+    def _move(self, trigger_id: int, state: State, values: Mapping[str, Any], *conditions: ColumnElement[bool]) -> bool:
+        chosen = (triggers.c.id == trigger_id, triggers.c.state == state, *conditions)
+        statement = update(triggers).where(*chosen).values(dict(values))
         with self._database.write() as connection:
             return connection.execute(statement).rowcount == 1
 

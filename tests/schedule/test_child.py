@@ -164,6 +164,22 @@ def test_a_process_of_the_same_sync_that_has_not_ended_is_waited_for(
     assert history.runs.list() == ()
 
 
+def test_a_process_that_comes_too_late_leaves_alone_whoever_works_on_its_trigger(
+    place: Scene, history: History, launcher: Launcher
+) -> None:
+    trigger = claimed(history)
+    late = order(place, trigger)
+    history.triggers.requeue(trigger.id, counted=False)
+    (taken,) = history.triggers.claim("there", limit=1)
+    lock = run_lock(place.state_dir, ACCOUNTS)
+    assert lock.acquire()
+    ended(launcher(late))
+    lock.release()
+
+    assert settled(history, trigger) == taken
+    assert history.runs.list() == ()
+
+
 def test_a_run_that_cannot_begin_says_why_with_its_trigger(place: Scene, history: History, launcher: Launcher) -> None:
     (place.root / "warehouse.duckdb").unlink()
     trigger = claimed(history)
