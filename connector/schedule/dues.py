@@ -23,6 +23,9 @@ AFTER = "after"
 GOOD = ("success", "warning")
 """How a run ends that others may follow: everything was sent, or all but some rows."""
 
+DOUBT_S = 3600.0
+"""A time that lies further ahead than this was taken from a clock that was wrong and has been set back since."""
+
 _NEWEST = 10  # among so many runs of a sync, of which one may go on, is the one that ended last
 
 
@@ -37,7 +40,8 @@ class Asked:
 def note(loaded: Loaded, history: History, now: float) -> None:
     """Nothing, after noting when each new or changed schedule comes first, and forgetting those that are gone.
 
-    A sync that is broken keeps its due time: the time is past when it is mended, and it runs then. Raises StateError.
+    A sync that is broken keeps its due time: the time is past when it is mended, and it runs then. What was worked out
+    by a clock that was far ahead is worked out anew: the sync would stand still until then. Raises StateError.
     """
     known = history.due.entries()
     wanted = _scheduled(loaded.syncs.values())
@@ -45,7 +49,9 @@ def note(loaded: Loaded, history: History, now: float) -> None:
     new = [
         _first(name, schedule, history, now)
         for name, schedule in wanted.items()
-        if name not in known or known[name].schedule != signature(schedule)
+        if name not in known
+        or known[name].schedule != signature(schedule)
+        or (known[name].seen_at or 0.0) > now + DOUBT_S
     ]
     if gone:
         history.due.forget(*gone)
@@ -60,14 +66,14 @@ def ask_for_due(loaded: Loaded, history: History, now: float) -> Asked:
     for name, entry in history.due.entries().items():
         if name not in wanted or entry.next_at is None or entry.next_at > now:
             continue
-        after = replace(entry, next_at=next_time(wanted[name], now, sync=name))
+        after = replace(entry, next_at=next_time(wanted[name], now, sync=name), seen_at=now)
         steps.append(Step(entry, after, None if name in paused else SCHEDULE))
         if name in paused:
             passed.append((name, "it is paused"))
     return Asked(history.due.take(steps) if steps else (), tuple(passed))
 
 
-def ask_for_followers(loaded: Loaded, history: History) -> Asked:
+def ask_for_followers(loaded: Loaded, history: History, now: float) -> Asked:
     """The runs that were asked for because a run that their sync follows has ended, in whatever process."""
     wanted = {name: schedule for name, schedule in _scheduled(loaded.syncs.values()).items() if schedule.after}
     if not wanted:
@@ -75,7 +81,8 @@ def ask_for_followers(loaded: Loaded, history: History) -> Asked:
     entries, paused = history.due.entries(), history.pauses.paused()
     follows = {name: entries[name] for name in wanted if name in entries}
     since = min((entry.seen_at or 0.0 for entry in follows.values()), default=0.0)
-    ended = history.runs.ended_since(since, {schedule.after for schedule in wanted.values() if schedule.after})
+    followed = {schedule.after for schedule in wanted.values() if schedule.after}
+    ended = [run for run in history.runs.ended_since(since, followed) if _ended_at(run) <= now + DOUBT_S]
     steps, passed = [], []
     for name, entry in follows.items():
         runs = [run for run in ended if run.sync == wanted[name].after and _ended_at(run) > (entry.seen_at or 0.0)]
@@ -96,9 +103,9 @@ def _scheduled(syncs: Iterable[Sync]) -> Mapping[str, Schedule]:
 
 def _first(name: str, schedule: Schedule, history: History, now: float) -> DueSync:
     if schedule.after is None:
-        return DueSync(name, signature(schedule), next_time(schedule, now, sync=name))
+        return DueSync(name, signature(schedule), next_time(schedule, now, sync=name), now)
     newest = history.runs.list(schedule.after, limit=_NEWEST)
-    return DueSync(name, signature(schedule), None, max(map(_ended_at, newest), default=0.0))
+    return DueSync(name, signature(schedule), None, min(now, max(map(_ended_at, newest), default=0.0)))
 
 
 def _ended_at(run: Run) -> float:

@@ -80,7 +80,7 @@ class Scheduler:
         self._files = files
         self._history = history
         self._clock = clock
-        self._chores = {chore: clock.now() + chore.every_s for chore in chores}
+        self._chores = {chore: clock.monotonic() + chore.every_s for chore in chores}
         self._lock = scheduler_lock(history.state_dir)
         owner = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}"
         self._children = Children(history, clock, owner, launch)
@@ -110,11 +110,11 @@ class Scheduler:
         note(loaded, self._history, now)
         _say(ask_for_due(loaded, self._history, now))
         self._children.reap()
-        _say(ask_for_followers(loaded, self._history))
+        _say(ask_for_followers(loaded, self._history, now))
         self._start(loaded, self._runnable(loaded))
         running = {sync: trigger.run_id for sync, trigger in self._children.going.items()}
         self.state = SchedulerState(active=True, looked_at=now, running=running, problems=loaded.problems)
-        self._do_chores(loaded, now)
+        self._do_chores(loaded)
 
     def drain(self, grace_s: float) -> None:
         """Nothing, after the runs that go on have ended; nothing new is started.
@@ -189,7 +189,8 @@ class Scheduler:
                 _log.warning("run %s of %s is refused: %s", trigger.run_id, trigger.sync, problem)
         return runnable
 
-    def _do_chores(self, loaded: Loaded, now: float) -> None:
+    def _do_chores(self, loaded: Loaded) -> None:
+        now = self._clock.monotonic()  # a clock that is set neither holds them up nor brings them all at once
         for chore, due_at in self._chores.items():
             if now >= due_at:
                 self._chores[chore] = now + chore.every_s

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class DueSync:
     """A scheduled sync. `schedule` is what its due time was worked out from, so that a change of it is noticed.
 
-    `next_at` is its next due time; None where it follows another sync: then `seen_at` is when the last run of that one
-    ended that was taken account of. Seconds since 1970.
+    `next_at` is its next due time, worked out at `seen_at`; None where it follows another sync: then `seen_at` is when
+    the last run of that one ended that was taken account of. Seconds since 1970.
     """
 
     sync: str
