@@ -83,13 +83,20 @@ class Numbers:
             row = connection.execute(query).mappings().first()
         return None if row is None else _number(row)
 
-    def runs(self, wanted: RunFilter, *, limit: int, offset: int = 0) -> list[tuple[Number, Run]]:
-        """The runs of a sync with their numbers, the newest first, after numbering those that have none yet."""
+    def number_begun(self, sync: str) -> None:
+        """Nothing, after giving a number to each run of a sync that has begun and has none, the oldest first.
+
+        Before a run that waits gets its number: it begins after these, and so has a larger one.
+        """
         with self._database.read() as connection:
-            nameless = _nameless(connection, wanted.sync)
+            nameless = _nameless(connection, sync)
         if nameless:
             with self._database.write() as connection:
                 _given(connection, "run", nameless, self._clock.now())
+
+    def runs(self, wanted: RunFilter, *, limit: int, offset: int = 0) -> list[tuple[Number, Run]]:
+        """The runs of a sync with their numbers, the newest first, after numbering those that have none yet."""
+        self.number_begun(wanted.sync)
         conditions: list[ColumnElement[bool]] = [runs.c.sync == wanted.sync]
         if wanted.after is not None:
             conditions.append(runs.c.started_at > wanted.after)

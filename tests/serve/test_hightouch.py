@@ -244,6 +244,22 @@ def test_a_second_one_while_one_waits_is_the_same_run(served: Api) -> None:
     assert waiting.options == {"full_resync": True}
 
 
+@pytest.mark.parametrize("by_schedule", [False, True])
+def test_a_run_that_waits_is_newer_than_those_that_nobody_had_numbered(served: Api, by_schedule: bool) -> None:
+    earlier = [served.scene.run("account_health").json()["run_id"] for _ in range(2)]
+    if by_schedule:
+        served.history.triggers.ask("account_health", trigger="schedule")
+    else:
+        served.trigger("account_health")
+    waiting, *begun = served.get(f"{V1}/syncs/account_health/runs")["data"]
+    served.work_off()
+    listed = served.get(f"{V1}/syncs/account_health/runs")["data"]
+
+    assert waiting["status"] == "queued"
+    assert [each["id"] for each in listed] == [waiting["id"], *(each["id"] for each in begun)] == [3, 2, 1]
+    assert served.get(f"{V1}/runs/1")["run_id"] == earlier[0]
+
+
 def test_a_full_resync_sends_rows_that_did_not_change(served: Api) -> None:
     served.scene.run("account_health")
     plain = served.trigger("account_health")

@@ -149,6 +149,7 @@ def _trigger(serving: Serving, wanted: str, body: TriggerBody) -> Json:
         _refuse_doubled_events(sync)
     history = serving.history
     waiting = history.triggers.ask(sync.name, trigger=TRIGGER, options=options)
+    history.numbers.number_begun(sync.name)
     return {"id": str(history.numbers.one("run", waiting.run_id).number)}
 
 

@@ -92,6 +92,7 @@ def list_runs(sync: str, query: RunsQuery, now: float, history: History) -> tupl
     if query.within is not None:
         after = max(after or 0.0, now - query.within * 60)
     before = None if query.before is None else query.before.timestamp()
+    history.numbers.number_begun(sync)
     waiting = [] if after is not None or before is not None else _not_begun(sync, history)
     page = waiting[query.offset : query.offset + query.length + 1]
     wanted = RunFilter(sync, after, before, _ORDERS[query.order_by])
