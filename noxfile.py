@@ -142,6 +142,15 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def scale(session: nox.Session) -> None:
+    """What a row costs at each size, and the plot of it; arguments after `--` go to bench/scale.py."""
+    _install_locked(session, "run.lock")
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    session.install("matplotlib>=3.10")
+    session.run("python", "bench/scale.py", *session.posargs)
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """New lock files from pyproject.toml; `-- --upgrade` takes the newest versions.
 

@@ -116,7 +116,8 @@ class Bench:
         """The state that a second run starts from, by contender."""
         if not load.before:
             return {}
-        kept = {OURS: self.work / "kept" / load.before, "bare prototype": self.work / f"{load.before}.parquet"}
+        stem = f"{load.before}-{self.ask.rows}"
+        kept = {OURS: self.work / "kept" / stem, "bare prototype": self.work / f"{stem}.parquet"}
         with sink.running(0, self.work) as server:
             if not kept[OURS].exists():
                 self._start(BY_NAME[OURS], load, self.data[load.before], server.url, 8, kept[OURS], "")
