@@ -94,7 +94,8 @@ def _options() -> list[click.Parameter]:
             metavar="DIR",
             expose_value=False,
             callback=_state_dir,
-            help="Where state, history and the API call log are. Default: CONNECTOR_STATE_DIR, or .connector.",
+            help="Where state, history and the API call log are. Default: CONNECTOR_STATE_DIR, or `state: dir:` of "
+            "connector.yml, or .connector.",
         ),
         click.Option(
             ["--json"],

@@ -15,7 +15,8 @@ ENV_EXAMPLE = ".env.example"
 
 _ENV_TEXT = """\
 # Copy this file to .env, which is read before connector.yml and stays out of git. The real environment wins over it.
-# Without these the project writes to the local sandbox.
+# As it stands, the project writes to the local sandbox. For the real Pendo, set the two keys here (or the one that you
+# need) and delete the line with base_url in connector.yml.
 
 # An integration key with write access: Settings > Integrations > Integration keys. For objects.
 #PENDO_INTEGRATION_KEY=
@@ -23,7 +24,7 @@ _ENV_TEXT = """\
 # The Track Event Shared Secret of one app: Settings > Subscription settings > the app > App details. For events.
 #PENDO_TRACK_EVENT_SECRET=
 
-# One address for both APIs instead of the region's hosts; by default the sandbox on this machine.
+# While the line with base_url is there: another sandbox than the one at its usual address.
 #PENDO_BASE_URL=http://127.0.0.1:8090
 """
 

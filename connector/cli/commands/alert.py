@@ -87,9 +87,10 @@ def unmute(sync: str) -> None:
 @everywhere
 @alert.command()
 def check() -> None:
-    """Look now for overdue and slow runs, and send what waits; exits with 2 while anything is in trouble.
+    """Look now for overdue and slow runs, and send what waits.
 
-    `connector serve` does this every minute. Where something else starts the runs, call it from there.
+    Exits with 2 while anything is in trouble, or a message cannot be sent. `connector serve` does this every minute.
+    Where something else starts the runs, call it from there.
     """
     invocation = current()
     with invocation.project() as project:
