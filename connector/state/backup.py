@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import tarfile
 import tempfile
@@ -23,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from connector.errors import BusyError, ConfigError, StateError
 from connector.state.clock import utc
-from connector.state.history import FILE_NAME
+from connector.state.history import FILE_NAME, restoring
 from connector.state.snapshot import hold_snapshot
 from connector.state.sqlite_errors import state_error
 from connector.state.version import STATE_VERSION, check_version
@@ -217,8 +218,16 @@ def restore(file: Path, state_dir: Path, clock: Clock, *, force: bool = False) -
             new.mkdir()
             manifest = _unpack(file, new)
             _check_database(new / FILE_NAME)
-            before = _put_aside(state_dir, clock)
-            new.replace(state_dir)
+            ready = restoring(state_dir)
+            shutil.rmtree(ready, ignore_errors=True)  # of a restore that died before it changed anything
+            new.replace(ready)
+            try:
+                before = _put_aside(state_dir, clock)
+            except BaseException:
+                ready.replace(new)
+                raise
+            with suppress(FileNotFoundError):  # somebody who found no state has put it there
+                ready.replace(state_dir)
     except OSError as error:
         raise state_error(error, state_dir) from error
     names = tuple(_syncs(state_dir))
@@ -293,13 +302,14 @@ def _put_aside(state_dir: Path, clock: Clock) -> Path | None:
             stack.enter_context(hold_snapshot(state_dir, name))
         if (state_dir / FILE_NAME).exists():
             _refuse_open(state_dir / FILE_NAME)
-    stamp = utc(clock.now()).replace(":", "").replace("-", "")
-    aside = state_dir.with_name(f"{state_dir.name}.before-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = state_dir.with_name(f"{state_dir.name}.before-{stamp}-{number}")
-    os.rename(state_dir, aside)  # noqa: PTH104 - a rename, and an error where it would be a copy
+        stamp = utc(clock.now()).replace(":", "").replace("-", "")
+        aside = state_dir.with_name(f"{state_dir.name}.before-{stamp}")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = state_dir.with_name(f"{state_dir.name}.before-{stamp}-{number}")
+        # While no run can begin: it would write to what was put aside, and beside that into what takes its place.
+        os.rename(state_dir, aside)  # noqa: PTH104 - a rename, and an error where it would be a copy
     return aside
 
 

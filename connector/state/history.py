@@ -139,7 +139,9 @@ class History:
             if found is None:
                 return False
             check_version(found, self._database.file)
-            return is_complete(connection)
+            # A file that was taken out of a backup by hand is in no WAL: readers and writers would shut each other out.
+            in_wal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+            return in_wal and is_complete(connection)
 
     def close(self) -> None:
         """Nothing, after closing the connections."""
@@ -153,9 +155,16 @@ class History:
         self.close()
 
 
+def restoring(state_dir: Path) -> Path:
+    """Where the state of a backup stands, whole, for the moment in which there is none in its place."""
+    return state_dir.with_name(f"{state_dir.name}.restoring")
+
+
 def open_history(state_dir: Path, *, clock: Clock, busy_timeout_s: float) -> History:
     """The history in `state_dir`; see `connector.state.open_history`."""
     try:
+        if not state_dir.exists() and restoring(state_dir).is_dir():
+            restoring(state_dir).replace(state_dir)  # whoever restored it died before its last step
         state_dir.mkdir(parents=True, exist_ok=True)
         ignore = state_dir / ".gitignore"
         if not ignore.exists():

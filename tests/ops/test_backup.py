@@ -8,7 +8,7 @@ import json
 import sqlite3
 import tarfile
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +17,7 @@ from connector.errors import BusyError, ConfigError
 from connector.state import open_history
 from connector.state.backup import MANIFEST, back_up, restore
 from connector.state.clock import SystemClock
+from connector.state.history import restoring
 from connector.state.snapshot import open_snapshot
 from tests.cli.conftest import Cli
 from tests.e2e.project import EVENT_SYNC, OBJECT_SYNC, Scene, outcomes, scene
@@ -180,6 +181,47 @@ def test_a_restore_is_refused_while_a_server_or_a_run_works_on_the_state(place: 
 
     assert (server.value.problem.slug, run.value.problem.slug) == ("state-in-use", "sync-busy")
     assert outcomes(place.run("accounts")) == {}
+
+
+def test_no_run_begins_while_the_present_state_is_put_aside(place: Scene, tmp_path: Path) -> None:
+    file = tmp_path / "state.backup"
+    back_up(place.state_dir, file, CLOCK)
+    seen: list[str] = []
+
+    class Meanwhile(SystemClock):
+        """A clock whose reader starts a run of each sync."""
+
+        def now(self) -> float:
+            for name in ("accounts", "events"):
+                with suppress(BusyError), open_snapshot(place.state_dir, name):
+                    seen.append(name)
+            return super().now()
+
+    restore(file, place.state_dir, Meanwhile(), force=True)
+
+    assert seen == []
+    assert outcomes(place.run("events")) == {}
+
+
+def test_a_restore_that_died_before_its_last_step_is_brought_to_its_end(place: Scene) -> None:
+    place.state_dir.rename(restoring(place.state_dir))
+
+    again = place.run("events")
+
+    assert outcomes(again) == {}
+    assert set(place.delivered().values()) == {1}
+    assert not restoring(place.state_dir).exists()
+
+
+def test_a_history_that_was_taken_out_of_a_backup_by_hand_is_read_beside_its_writer(
+    place: Scene, tmp_path: Path
+) -> None:
+    back_up(place.state_dir, tmp_path / "state.backup", CLOCK)
+    place.forget()
+    with tarfile.open(tmp_path / "state.backup") as tar:
+        tar.extractall(place.state_dir, filter="data")
+    with open_history(place.state_dir, clock=CLOCK), closing(sqlite3.connect(place.state_dir / "history.db")) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 @pytest.mark.parametrize("damage", ["half", "flipped", "other", "no manifest", "newer", "outside"])
