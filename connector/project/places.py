@@ -224,6 +224,8 @@ class _Reading:
             if key == "<<" and event.style is None:
                 self._unsupported(mark, "merge keys (<<)", "write the keys out")
                 self._skip(next(self._rest))
+            elif self._is_half(key, mark):
+                self._skip(next(self._rest))
             elif key in values:
                 first = self._keys[child][0]
                 self._findings.error(
@@ -255,10 +257,7 @@ class _Reading:
 
     def _scalar(self, event: ScalarEvent, path: Keys, mark: Mark) -> Any:
         text = _unmarked(event.value)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            self._findings.error("holds half a character (a lone surrogate)", "bad-yaml", self.at(mark))
+        if self._is_half(text, mark):
             self._unreadable.add(path)
             return None
         if "${" in text:
@@ -277,6 +276,15 @@ class _Reading:
             return None
         return value
 
+    def _is_half(self, text: str, mark: Mark) -> bool:
+        """Whether the text cannot be written down, which is noted then."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self._findings.error("holds half a character (a lone surrogate)", "bad-yaml", self.at(mark))
+            return True
+        return False
+
     def _unsupported(self, mark: Mark, what: str, hint: str) -> None:
         self._findings.error(f"{what} are not supported", "unsupported-yaml", self.at(mark), hint)
 
@@ -286,7 +294,9 @@ def _mark(event: Any) -> Mark:
 
 
 def _unmarked(text: str) -> str:
-    return text.replace(STAND_IN["${"], "${").replace(STAND_IN["}"], "}")
+    """The text with its own braces, and with two escapes of surrogates as the one character they are in JSON."""
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return joined.replace(STAND_IN["${"], "${").replace(STAND_IN["}"], "}")
 
 
 def _plain(text: str) -> Any:

@@ -97,7 +97,8 @@ class SyncReader:
             advice = f"object: one of {', '.join(OBJECTS)}"
             self._findings.error("the key 'object' is missing", "missing-key", places.at(), advice)
         elif ("object",) not in document.unreadable:
-            message = f"'object' cannot be '{document.shown('object')}'"
+            empty = document.data["object"] is None
+            message = "'object' is empty" if empty else f"'object' cannot be '{document.shown('object')}'"
             choices = hint(document.guessable("object"), OBJECTS, "one of")
             self._findings.error(message, "wrong-choice", places.at("object"), choices)
         meant = _meant_object(document)

@@ -255,6 +255,8 @@ def _help(error: _Error) -> str | None:
         return _meaning(error.field, error.path[-1] if error.path else None)
     if issubclass(error.model, ValueSpec):
         return f"such as {error.path[-1]}: name_of_a_column" if error.path else None
+    if WANTED[error.type] == "text":  # of a key that may also hold a mapping
+        return _meaning(error.field, error.path[-1])
     return f"known keys: {', '.join(known_keys(error.model))}"
 
 

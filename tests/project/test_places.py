@@ -129,6 +129,8 @@ def test_each_key_and_value_has_its_place(path: tuple[str | int, ...], place: st
         ("a: \x07\n", ["1:4 bad-yaml"]),
         ('a: "\\U99999999"\n', ["1:1 bad-yaml"]),
         ('a: "\\uD800"\n', ["1:4 bad-yaml"]),
+        ('a: "\\uDE00\\uD83D"\n', ["1:4 bad-yaml"]),
+        ('"\\uD800": 1\nb: 2\n', ["1:1 bad-yaml"]),
         ("a: &x 1\nb: *x\n", ["1:4 unsupported-yaml", "2:4 unsupported-yaml"]),
         ("a: &x { b: 1 }\n", ["1:4 unsupported-yaml"]),
         ("a: { <<: { b: 1 } }\n", ["1:6 unsupported-yaml"]),
@@ -144,6 +146,10 @@ def test_each_key_and_value_has_its_place(path: tuple[str | int, ...], place: st
 )
 def test_what_yaml_cannot_say_here_is_a_problem_with_a_place(text: str, expected: list[str]) -> None:
     assert [f"{p.at} {p.slug}" for p in wrong(text)] == [f"f.yml:{each}" for each in expected]
+
+
+def test_two_escapes_of_surrogates_are_one_character_as_in_json() -> None:
+    assert read(r'{"\ud83d\ude00": "a\ud83d\ude00"}').data == {"😀": "a😀"}
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,18 @@ def test_a_mistake_in_a_sync_has_its_place(tmp_path: Path, change: tuple[str, st
     assert len(found) == (2 if "x-fields" in change[1] else 1), texts(found)
 
 
+def test_a_key_without_a_value_is_named_with_what_it_is_for(tmp_path: Path) -> None:
+    write(tmp_path, {"sync_configs/accounts.yml": "model:\ndestination: crm\nobject:\nmatch: id\nfields: {}\n"})
+
+    said_of = {p.at: (p.message, p.hint) for p in problems(tmp_path)}
+
+    assert said_of["sync_configs/accounts.yml:1:1"] == (
+        "'model' is empty, and must be text",
+        "model: a model: models/NAME.sql, or { dbt: name of a dbt model }",
+    )
+    assert said_of["sync_configs/accounts.yml:3:1"][0] == "'object' is empty"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
