@@ -117,6 +117,8 @@ class _Compiler:
         self.checks: list[str] = []
 
     def compile(self, routes: Sequence[Route], primary_key: Sequence[str]) -> Projection:
+        if self.problems:  # names that stand for two columns: nothing can be asked about them
+            raise ConfigErrors(tuple(self.problems))
         keys = [sql for name in primary_key if (sql := self._key_part(name)) is not None]
         for place, name in enumerate(self.redaction.columns):
             self._column(name, "redact", self.at("redact", place))

@@ -45,9 +45,11 @@ class Invocation:
 
         try:
             loaded = load_project(self.root, state_dir=self.state_dir, strict=not looking_back)
-        except ConfigErrors:
-            # The files alone are not all: columns that the models do not have are told in the same go.
-            raise ConfigErrors(check_project(self.root, state_dir=self.state_dir).errors) from None
+        except ConfigErrors as error:
+            # The files alone are not all: columns that the models do not have are told in the same go. Somebody may
+            # have mended them in between.
+            found = check_project(self.root, state_dir=self.state_dir).errors
+            raise ConfigErrors(found or error.problems) from None
         with loaded as project:
             self.state_dir = project.definition.state_dir
             yield project

@@ -188,8 +188,10 @@ def test_every_mistake_of_the_mapping_is_reported_at_once_with_the_nearest_name(
 def test_two_columns_of_one_name_are_refused() -> None:
     schema = pa.schema([("id", pa.int64()), ("V", pa.string()), ("v", pa.string())])
 
-    with pytest.raises(ConfigErrors, match="two columns named 'v'"):
+    with pytest.raises(ConfigErrors, match="two columns named 'v'") as caught:
         compile_sync([route("r", "v")], ("id",), schema, at=lambda *_: "s.yml:1:1", model="m")
+
+    assert [problem.slug for problem in caught.value.problems] == ["duplicate-column"]
 
 
 def test_a_list_or_a_binary_value_cannot_be_a_key() -> None:

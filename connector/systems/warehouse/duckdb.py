@@ -246,10 +246,13 @@ def failed_reading(error: Exception, query: Query | None, *, prefix: int = 0) ->
     return SourceError(f"the warehouse broke off: {message}", slug="source-read", at=at, hint=hint)
 
 
-def _place(facts: dict[str, Any], query: Query, prefix: int = 0) -> str | None:
-    """Where in the SQL. DuckDB counts bytes from the start of what it was given, which had `prefix` more of them."""
+def _place(facts: dict[str, Any], query: Query, prefix: int = 0) -> str:
+    """Where in the SQL; its beginning where DuckDB names no place.
+
+    DuckDB counts bytes from the start of what it was given, which had `prefix` more of them.
+    """
     if "position" not in facts:
-        return None
+        return query.at(0)
     return query.at(len(query.sql.encode()[: int(facts["position"]) - prefix].decode(errors="ignore")))
 
 

@@ -120,6 +120,13 @@ def problem_of(source: DuckDb, sql: str) -> Problem:
         ("select *\n fro plans", "source-query", "models/m.sql:6:6", "syntax error at or near", None),
         ("select 1; select 2", "not-a-select", "models/m.sql:5:1", "this is 2 statements", None),
         ("-- nothing", "not-a-select", "models/m.sql:5:1", "this is empty", None),
+        (
+            "select plan\nfrom plans where plan = $1",
+            "source-query",
+            "models/m.sql:5:1",
+            "following parameters: 1",
+            None,
+        ),
         ("drop table plans", "not-a-select", "models/m.sql:5:1", "this is one DROP", None),
         ("select * from read_csv('none.csv')", "source-query", "models/m.sql:5:15", "No files found", None),
     ],
@@ -163,7 +170,7 @@ def test_a_variable_of_the_program_is_not_a_table(source: DuckDb) -> None:
             "models/m.sql:2:3",
             "try_cast() makes a value that cannot be cast NULL",
         ),
-        ("select error('no luck') as n", "the warehouse broke off: no luck", None, None),
+        ("select error('no luck') as n", "the warehouse broke off: no luck", "models/m.sql:1:1", None),
     ],
 )
 def test_sql_that_fails_on_a_value_says_where(
