@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 COOKIE = "connector_session"
 CSRF_HEADER = "x-csrf-token"
 SESSION_S = 7 * 24 * 3600.0
+SHORTEST_TOKEN = 16
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -58,8 +59,16 @@ Login = Literal["open", "token", "header", "cookie"]
 
 
 def refuse_open(host: str, *, token: str | None, trusted_header: str | None) -> None:
-    """Nothing, when this address may be listened on. Raises ConfigError where anybody could come in."""
-    if is_loopback(host) or token or trusted_header:
+    """Nothing, when this address may be listened on. Raises ConfigError where anybody could come in, or soon."""
+    if is_loopback(host):
+        return
+    if token and len(token) < SHORTEST_TOKEN:
+        raise ConfigError(
+            f"{host} can be reached from other machines, and the token is shorter than {SHORTEST_TOKEN} characters",
+            slug="serve-needs-token",
+            hint="set a longer one (CONNECTOR_SERVE_TOKEN, or serve: token), or listen on 127.0.0.1",
+        )
+    if token or trusted_header:
         return
     raise ConfigError(
         f"{host} can be reached from other machines, and nobody would have to log in",
