@@ -58,13 +58,16 @@ def prune(
 
     `keep_days` stands in for the project's own; `sync` names the only one whose runs are looked at. Kept whatever their
     age: the newest run of each sync, the newest that delivered something (without it nobody could tell that a sync's
-    state was lost), runs that an undelivered row names, and those of a sync that is running now. Raises StateError.
+    state was lost), runs that an undelivered row names, those that the warehouse logs do not have yet, and those of a
+    sync that is running now. Raises StateError.
     """
     settings, pruning = definition.history, history.pruning
     days = settings.keep_days if keep_days is None else keep_days
     oldest = None if days is None else clock.now() - days * DAY_S
     ended = pruning.ended()
     needed = _needed(definition.state_dir, ended)
+    if definition.logs is not None:
+        needed |= dict.fromkeys(history.unlogged.names(), "the warehouse logs do not have it yet")
     sizes = {kept.run_id: kept.size_bytes + _size(rows_path(definition.state_dir, kept.run_id)) for kept in ended}
     total = sum(sizes.values())
     gone: list[str] = []
@@ -122,8 +125,10 @@ def _needed(state_dir: Path, ended: list[Kept]) -> dict[str, str]:
 
 def _remove_strays(state_dir: Path, history: History) -> None:
     """Nothing, after deleting the row files whose run is not in the history any more: a pruning was interrupted."""
+    # Before the runs: one that begins meanwhile is in the history before it has a file.
+    found = list((state_dir / "rows").glob("*.parquet"))
     known = {run.run_id for run in history.runs.list()}
-    for path in (state_dir / "rows").glob("*.parquet"):
+    for path in found:
         if path.stem not in known:
             path.unlink(missing_ok=True)
 

@@ -37,6 +37,11 @@ class Unlogged:
         with self._database.read() as connection:
             return tuple(Run.of(row) for row in connection.execute(query).mappings())
 
+    def names(self) -> frozenset[str]:
+        """The runs to log, whether they have ended or not."""
+        with self._database.read() as connection:
+            return frozenset(connection.execute(select(unlogged.c.run_id)).scalars())
+
     def forget(self, run_id: str) -> None:
         """Nothing, after noting that this run is logged."""
         with self._database.write() as connection:

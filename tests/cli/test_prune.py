@@ -7,12 +7,13 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from ruamel.yaml import YAML
 
-from connector.actions.retention import tidy
+from connector.actions.retention import prune, tidy
 from connector.state import open_history
 from connector.state.clock import SystemClock
 from tests.e2e.project import EVENT_SYNC, OBJECT_SYNC, scene
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from connector.state.runs import Run
     from tests.cli.conftest import Cli
     from tests.e2e.project import Scene
 
@@ -161,6 +163,42 @@ def test_a_sync_that_runs_now_keeps_its_past(world: Scene) -> None:
 
     assert ages(world, "accounts") == [0, 50, 100]
     assert "its sync is running now" in done.needed.values()
+
+
+def test_a_run_that_the_warehouse_logs_do_not_have_yet_stays(world: Scene) -> None:
+    yaml, path = YAML(typ="safe"), world.root / "connector.yml"
+    yaml.dump({**yaml.load(path.read_text()), "logs": {"source": "warehouse", "schema": "logs"}}, path)
+    world.reload()
+    with world.project() as project:
+        oldest = project.runs("accounts", limit=None)[-1].run_id
+        project.history.unlogged.note(oldest)
+        kept = project.prune(keep_days=1)
+        project.history.unlogged.forget(oldest)
+        gone = project.prune(keep_days=1)
+
+    assert kept.needed[oldest] == "the warehouse logs do not have it yet"
+    assert oldest in gone.runs
+
+
+def test_a_run_that_begins_during_a_pruning_keeps_its_rows(world: Scene) -> None:
+    rows = world.state_dir / "rows" / "late.parquet"
+    stray = rows.with_name("stray.parquet")
+    stray.touch()
+
+    class Meanwhile:
+        """The runs of a history, one of which begins when they have just been read."""
+
+        def list(self) -> tuple[Run, ...]:
+            found = project.history.runs.list(limit=None)
+            rows.touch()
+            return found
+
+    with world.project() as project:
+        parts = SimpleNamespace(pruning=project.history.pruning, runs=Meanwhile())
+        prune(project.definition, parts, SystemClock())  # type: ignore[arg-type]
+
+    assert rows.exists()
+    assert not stray.exists()
 
 
 def test_a_database_of_an_older_connector_is_written_anew_once(world: Scene) -> None:
