@@ -29,7 +29,7 @@ from connector.project.settings import (
 )
 from connector.project.telemetry_settings import TelemetrySettings
 from connector.systems.pendo.settings import PendoSettings
-from connector.systems.warehouse import postgres, snowflake, sqlalchemy
+from connector.systems.warehouse import duckdb, postgres, snowflake, sqlalchemy
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -73,6 +73,7 @@ TABLES = [
     ("schedules.md", Schedule, "", ()),
     ("dbt.md", DbtModel, "", ()),
     ("pendo.md", PendoSettings, "", ("type",)),
+    ("warehouses/duckdb.md", duckdb.Settings, "", ("type",)),
     ("warehouses/postgres.md", postgres.Settings, "", ("type", "timeouts")),
     ("warehouses/snowflake.md", snowflake.Settings, "", ("type", "timeouts")),
     ("warehouses/sqlalchemy.md", sqlalchemy.Settings, "", ("type", "timeouts")),
