@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from connector.serve.child import run_order
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.context import ForkServerContext, SpawnContext
     from multiprocessing.process import BaseProcess
 
@@ -46,7 +49,8 @@ class Launcher:
         os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
         self._context = _context()
         if self._context.get_start_method() == "forkserver":
-            forkserver.ensure_running()  # so that its imports do not hold up the first run
+            with _without_ctrl_c():
+                forkserver.ensure_running()  # so that its imports do not hold up the first run
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, order: Order) -> ForkedChild:
@@ -58,6 +62,22 @@ class Launcher:
             except EOFError as error:  # the process that forks has just died; the next start makes a new one
                 raise OSError(f"the process that forks the runs is gone: {error}") from error
         return ForkedChild(process)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Nothing; a process that is started inside it ignores Ctrl-C, which on a terminal reaches every process.
+
+    The process that forks ignores it by itself once its imports are done, and says so with a traceback before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _context() -> ForkServerContext | SpawnContext:

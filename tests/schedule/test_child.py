@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -34,6 +35,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.enable_socket
 
 ROWS = 600
+
+
+WITHIN_IMPORTS = """
+import signal
+from multiprocessing import forkserver
+from pathlib import Path
+from connector.serve.launcher import Launcher
+Launcher()
+print(Path(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read_text())
+print("handler:", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +119,16 @@ def test_a_process_does_the_run_under_the_name_that_was_given_out(
     assert run.pid != os.getpid()
     assert len(place.held()) == 100
     assert (settled(history, trigger).state, settled(history, trigger).error) == ("done", None)
+
+
+def test_what_runs_are_forked_from_ignores_ctrl_c_from_its_start() -> None:
+    if sys.platform != "linux":
+        pytest.skip("looks into /proc")
+    said = subprocess.run([sys.executable, "-c", WITHIN_IMPORTS], capture_output=True, text=True, check=True).stdout
+    status = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+
+    assert int(status["SigIgn"], 16) >> (signal.SIGINT - 1) & 1
+    assert status["handler"].strip() == "True"
 
 
 def test_what_runs_are_forked_from_has_no_threads(launcher: Launcher, place: Scene, history: History) -> None:
