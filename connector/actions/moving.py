@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from connector.errors import StateError
 from connector.plan import elsewhere
 from connector.ports import Delta, changed_snapshot, foreign_snapshot
+from connector.project.settings import EventSync
 from connector.run.keeping import adopt, new_token, owner_of, warehouse_snapshot
 from connector.run.recover import recover
 from connector.state.snapshot import open_snapshot
@@ -61,7 +62,9 @@ def adopt_state(sync: Sync, means: Means) -> int:
     """How many rows the snapshot in the warehouse holds, which belongs to this state directory from now on.
 
     What is not delivered yet is known in the old state directory only; its rows differ from the snapshot, so they are
-    offered again. Raises BusyError, SourceError, StateError.
+    offered again. No event that either of the two knows as sent is: what is undelivered here and stands in a newer
+    snapshot was delivered since, and what the snapshot has not been told yet is told. Raises BusyError, SourceError,
+    StateError.
     """
     with open_snapshot(means.state_dir, sync.name) as snapshot:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
@@ -73,7 +76,25 @@ def adopt_state(sync: Sync, means: Means) -> int:
             )
         remote = warehouse_snapshot(sync, means)
         remote.prepare()
-        return adopt(snapshot, remote, means)
+        elsewhere.note_delta(snapshot)
+        if not isinstance(sync.settings, EventSync):
+            return adopt(snapshot, remote, means)
+        _forget_delivered(snapshot, remote)
+        adopt(snapshot, remote, means, untold=True)
+        elsewhere.tell(snapshot, remote)
+        return snapshot.size()
+
+
+def _forget_delivered(snapshot: Snapshot, remote: WarehouseSnapshot) -> None:
+    head, place = remote.head(), elsewhere.place_of(snapshot)
+    if head is None or place is None or head.version <= place.version:
+        return
+    keys = snapshot.connection.sql("SELECT key FROM state.undelivered").to_arrow_table()
+    if not keys.num_rows:
+        return
+    with remote.accepted(keys) as reader:
+        elsewhere.fetch(snapshot, reader)
+    snapshot.connection.execute("DELETE FROM state.undelivered WHERE key IN (SELECT key FROM fetched)")
 
 
 def _move_there(sync: Sync, snapshot: Snapshot, remote: WarehouseSnapshot, means: Means) -> None:

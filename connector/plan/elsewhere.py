@@ -263,6 +263,15 @@ def tell(snapshot: Snapshot, remote: WarehouseSnapshot) -> None:
         forget_delta(snapshot)
 
 
+def builds_on(snapshot: Snapshot, head: Head) -> bool:
+    """Whether something is still to be told, and can be told on top of this; a wipe cannot. It is noted so then."""
+    noted = snapshot.info(DELTA)
+    if noted is None or noted["wipe"]:
+        return False
+    snapshot.keep(DELTA, {**noted, "settled_once": head.settled_once or noted["settled_once"]})
+    return True
+
+
 def forget_delta(snapshot: Snapshot) -> None:
     """Nothing, after forgetting what was to be told."""
     snapshot.connection.execute("DROP TABLE IF EXISTS state.delta")

@@ -101,11 +101,15 @@ def claim(snapshot: Snapshot, remote: WarehouseSnapshot, means: Means) -> None:
     elsewhere.keep_place(snapshot, head, rows)
 
 
-def adopt(snapshot: Snapshot, remote: WarehouseSnapshot, means: Means) -> int:
-    """How many rows the warehouse's snapshot has, which belongs to this state directory from now on, as it is."""
+def adopt(snapshot: Snapshot, remote: WarehouseSnapshot, means: Means, *, untold: bool = False) -> int:
+    """How many rows the warehouse's snapshot has, which belongs to this state directory from now on, as it is.
+
+    With `untold`, what it has not been told yet is still to be told.
+    """
     head, rows = remote.adopt(owner_of(snapshot, means), new_token(means))
     with snapshot.transaction():
-        elsewhere.forget_delta(snapshot)
+        if not (untold and elsewhere.builds_on(snapshot, head)):
+            elsewhere.forget_delta(snapshot)
         elsewhere.keep_place(snapshot, head, rows)
         snapshot.keep("settled_once", head.settled_once)
     return rows
