@@ -1,6 +1,6 @@
 """How much a run at full speed is slowed by browsers that watch it: rounds with and without them, in turns.
 
-    python bench/browsers.py                        30,000 events, one a request: as many calls a second as there can be
+    python bench/browsers.py                        100,000 events, one a request: as many calls as there can be
     python bench/browsers.py --rounds 7 --browsers 3
 
 `connector serve` runs all the time. Without: three Chromiums show an empty page. With: two of them show the run, live,
@@ -43,8 +43,8 @@ LOOK_S = 0.05
 def main() -> None:
     """Nothing, after printing what was measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=30_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--browsers", type=int, default=3)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
