@@ -11,9 +11,11 @@ import pytest
 
 from connector.cli.group import COMMANDS, connector
 from connector.cli.invocation import everywhere
+from tests.e2e.project import ACCOUNTS
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
+    from tests.e2e.project import Scene
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -113,6 +115,30 @@ def test_the_example_of_the_readme_runs(cli: Cli) -> None:
 
     assert checked.code == 0, checked.err
     assert planned.json()["rows"]["added"] == len(planned.json()["sample"]) == 120
+
+
+def test_json_has_the_keys_of_the_page(troubled: Scene, cli: Cli) -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.*) \|$", PAGE.partition("section says, or:")[2].partition("## ")[0], re.MULTILINE
+    )
+    listed = {name: re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", text)) for name, text in rows}
+    file = str(troubled.root.parent / "state.backup")
+    words = {
+        "init": [str(troubled.root / "another")],
+        "check": [],
+        "preview": [ACCOUNTS],
+        "hold": ["accounts"],
+        "retry": ["accounts"],
+        "release": ["accounts"],
+        "reset": ["accounts", "--yes"],
+        "backup": [file],
+        "restore": [file, "--force"],
+        "prune": ["--dry-run"],
+    }
+    cli("run", "accounts")
+    printed = {name: cli(name, *arguments, "--json").json() for name, arguments in words.items()}
+
+    assert {name: list(said[0] if name == "hold" else said) for name, said in printed.items()} == listed
 
 
 def test_every_error_on_the_page_is_one_that_the_code_has() -> None:
