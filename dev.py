@@ -1,7 +1,7 @@
 """The project's own environment, made when it is missing, and the commands that run in it.
 
 python3 dev.py demo              the main job on sample data, on this machine alone
-python3 dev.py test [ARGS]       all the tests, on all cores; with ARGS: pytest ARGS
+python3 dev.py test [ARGS]       all the tests, on all cores, well over an hour; with ARGS: pytest ARGS
 python3 dev.py lint              format and lint, as CI does
 python3 dev.py types             types, as CI does
 python3 dev.py nox [ARGS]        any session of noxfile.py; -l lists them
