@@ -13,6 +13,7 @@ from connector.run.fitting import fitted
 from connector.run.keeping import plans_in_warehouse, refuse_misplaced, start_over, tell, warehouse_snapshot
 from connector.run.means import Options
 from connector.run.recover import recover
+from connector.run.whereabouts import SENT_TO
 from connector.state.snapshot import open_snapshot
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def _forget(snapshot: Snapshot) -> None:
     for table in ("accepted", "undelivered", "deleted"):
         snapshot.connection.execute(f"DELETE FROM state.{table}")
     snapshot.keep("settled_once", None)
+    snapshot.keep(SENT_TO, None)
     snapshot.keep("reset", "the next run is a first run")
 
 

@@ -52,6 +52,10 @@ class DestinationSettings(Settings):
     retries: RetrySettings = RetrySettings()
     alerts: AlertRules | None = Field(None, description="who is told when a sync to this destination is in trouble")
 
+    def whereabouts(self, *, events: bool) -> tuple[str, str]:  # noqa: ARG002 - a system may have a place for each
+        """Where rows are sent, in words, and a text that differs for each login there."""
+        return "", ""
+
 
 class FieldType(StrEnum):
     """The types that a mapping may name."""

@@ -19,6 +19,7 @@ from connector.project.privacy import redaction_of
 from connector.project.settings import EventSync
 from connector.run.keeping import catch_up, look, plans_in_warehouse, warehouse_snapshot
 from connector.run.timings import Timings
+from connector.run.whereabouts import cautioned
 from connector.state.hiding import open_hiding
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Fitted:
             hiding.define(snapshot.connection)
         plan = compare(snapshot, self.projection, self.destination.routes, self.ask(run_id), elsewhere)
         reach("plan-written")
-        return plan
+        return cautioned(plan, self.sync, snapshot)
 
 
 @contextmanager

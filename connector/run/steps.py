@@ -20,6 +20,7 @@ from connector.run.logging import logged, note_for_logs
 from connector.run.recover import recover, refuse_lost_ledger, rows_path
 from connector.run.sending import send_plan
 from connector.run.timings import Timings
+from connector.run.whereabouts import remember
 from connector.state.runs import NewRun, new_run_id
 from connector.state.snapshot import open_snapshot, state_errors
 
@@ -99,6 +100,8 @@ def _steps(it: Fitted, snapshot: Snapshot, run_id: str, ending: Ending) -> None:
     check_identities(plan, settlement, delivered)
     with timings.of("settle"):
         tell(snapshot, it.remote)
+    if plan.whole and not stopped:
+        remember(it.sync, snapshot)
 
 
 def _finished(means: Means, run_id: str, ending: Ending) -> RunResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import Annotated, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -115,6 +116,14 @@ class PendoSettings(DestinationSettings):
     def is_on_this_machine(self) -> bool:
         """True for an address such as the sandbox's, which no proxy leads to."""
         return urlsplit(self.base_url or "").hostname in LOOPBACK
+
+    def whereabouts(self, *, events: bool) -> tuple[str, str]:
+        """The address of the API, and a short digest of the key. Addresses on this machine are one: the sandbox's."""
+        if self.is_on_this_machine:
+            return "this machine", ""
+        secret = self.track_event_secret if events else self.integration_key
+        key = "" if secret is None else sha256(secret.get_secret_value().encode()).hexdigest()[:8]
+        return self.data_url if events else self.api_url, key
 
     def region_hint(self) -> str | None:
         """A sentence when the key's ending points to another region than the one that is set, else None."""
