@@ -11,7 +11,7 @@ from connector.actions.figures import counted, moment, number
 from connector.cli.failures import problem_of, show_problem, show_warnings
 from connector.cli.layout import Column, Styled, Table
 from connector.cli.show_log import call_line, calls_table, rows_table, show_call, show_row
-from connector.cli.show_run import OUTCOME_STYLE, show_reasons, show_result, spoken
+from connector.cli.show_run import OUTCOME_STYLE, listed_keys, show_reasons, show_result, spoken
 from connector.cli.show_story import show_story, tree_table
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Log:
             )
             for each in found:
                 outcome = Styled(spoken(each.outcome), OUTCOME_STYLE[each.outcome])
-                table.add(number(each.rows), outcome, each.reason or "no reason is known", ", ".join(each.keys))
+                table.add(number(each.rows), outcome, each.reason or "no reason is known", listed_keys(each.keys))
             self.out.table(table)
         else:
             self.screen.err.line(f"every row of run {run_id} succeeded, or it planned none")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.actions.figures import counted, duration, number
 from connector.cli.layout import Column, Styled, Table
-from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN
+from connector.cli.screen import BAD, DIM, GOOD, STRONG, WARN, compact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,13 +91,18 @@ def _outcome_table(outcomes: Mapping[str, Mapping[str, int]]) -> Table:
     return table
 
 
+def listed_keys(keys: Sequence[str]) -> str:
+    """The keys in a row; those that would not be seen, or look like two, in quotes."""
+    return ", ".join(compact(key) if key != key.strip() or not key or ", " in key else key for key in keys)
+
+
 def show_reasons(stream: Stream, reasons: Sequence[Reason]) -> None:
     """Nothing, after the most frequent reasons of the rows that did not get through, each with a few keys."""
     for reason in reasons[:MOST_REASONS]:
         what = Styled(f"{number(reason.rows)} {spoken(reason.outcome)}: ", OUTCOME_STYLE[reason.outcome])
         stream.line(what, reason.reason or "no reason is known", indent=INDENT, hang=4)
         more = ", …" if reason.rows > len(reason.keys) else ""
-        stream.line(Styled(", ".join(reason.keys) + more, DIM), indent=INDENT + 4)
+        stream.line(Styled(listed_keys(reason.keys) + more, DIM), indent=INDENT + 4)
     if len(reasons) > MOST_REASONS:
         stream.line(Styled(f"and {counted(len(reasons) - MOST_REASONS, 'other reason')}", DIM), indent=INDENT)
 

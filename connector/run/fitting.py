@@ -17,6 +17,7 @@ from connector.plan.uses import uses_of
 from connector.ports import Query
 from connector.project.privacy import redaction_of
 from connector.project.settings import EventSync
+from connector.run.chosen import key_as_kept, said_when_missing
 from connector.run.keeping import catch_up, look, plans_in_warehouse, warehouse_snapshot
 from connector.run.timings import Timings
 from connector.run.whereabouts import cautioned
@@ -71,7 +72,7 @@ class Fitted:
             events=isinstance(settings, EventSync),
             full_resync=options.full_resync or options.resend_events,
             skip_first=isinstance(settings, EventSync) and settings.on_first_run == "skip",
-            key=options.key,
+            key=None if options.key is None else key_as_kept(self.sync, options.key),
             max_attempts=settings.max_attempts,
             hold_in_doubt=isinstance(settings, EventSync) and settings.in_doubt == "hold",
             payloads=settings.store_payloads,
@@ -135,7 +136,7 @@ class Fitted:
             hiding.define(snapshot.connection)
         plan = compare(snapshot, self.projection, self.destination.routes, self.ask(run_id), elsewhere)
         reach("plan-written")
-        return cautioned(plan, self.sync, snapshot)
+        return said_when_missing(cautioned(plan, self.sync, snapshot), self.sync, self.options.key)
 
 
 @contextmanager
@@ -161,6 +162,8 @@ def fitted(sync: Sync, options: Options, means: Means) -> Iterator[Fitted]:
 
 def refuse_wrong_options(sync: Sync, options: Options, snapshot: Snapshot) -> None:
     """Nothing, when these options make sense for this sync. Raises ConfigError."""
+    if options.key is not None:
+        key_as_kept(sync, options.key)
     events = isinstance(sync.settings, EventSync)
     if options.resend_events and not events:
         raise ConfigError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from connector import load_project
+from connector.cli.show_run import listed_keys
 from connector.state.snapshot import open_snapshot
 from tests.e2e.project import EVENT_SYNC, OBJECT_SYNC
 
@@ -241,3 +242,27 @@ def elsewhere(world: Scene, sync: str) -> Any:
     """The sync's state, held as another process would hold it until the end of the block."""
     with load_project(world.root, environ={}) as project:
         return open_snapshot(project.definition.state_dir, sync)
+
+
+def test_a_row_is_named_by_its_key_and_a_missing_one_is_told(world: Scene, cli: Cli) -> None:
+    model = world.root / "models" / "pairs.sql"
+    model.write_text(
+        "/*\nsource: warehouse\nprimary_key: [id, part]\n*/\n"
+        "select 'acct-1' as id, 'é/\"' as part, 'pro' as plan union all select ' ', 'x', 'pro'",
+        encoding="utf-8",
+    )
+    world.write("pairs", OBJECT_SYNC, model="pairs", match="id", fields={"custom": {"plan": "plan"}})
+    world.sandbox.add_fields("account", "custom", {"plan": "string"})
+    planned = [cli("plan", "pairs", "--row", key, "--json").json() for key in ('["acct-1", "é/\\""]', '["acct-1","x"]')]
+    ran = cli("run", "pairs", "--row", '["acct-1", "x"]')
+    shapes = [cli("run", "pairs", "--row", key) for key in ("acct-1", '["acct-1"]', "[1, 2]")]
+
+    assert [plan["rows"]["queried"] for plan in planned] == [1, 0]
+    assert [[warning["slug"] for warning in plan["warnings"]] for plan in planned] == [[], ["unknown-row"]]
+    assert "model 'pairs' has no row with the key that was asked for" in ran.err
+    assert [ended.code for ended in (ran, *shapes)] == [0, 1, 1, 1]
+    assert "the key of a row of 'pairs' is a JSON array of 2 texts [wrong-option]" in shapes[0].err
+
+
+def test_keys_that_would_not_be_seen_are_in_quotes() -> None:
+    assert listed_keys(["a1", "", "  ", "a, b", '["a","b"]']) == 'a1, "", "  ", "a, b", ["a","b"]'
