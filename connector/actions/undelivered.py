@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from connector.run.means import Means
     from connector.state.snapshot import Snapshot
 
+_HINTS = {
+    "rejected": "each run offers it again; `connector retry {sync} --key ...` forgets the attempts that count against it",
+    "quarantined": "`connector retry {sync} --key ...` has it offered again",
+    "in_doubt": "`connector release {sync} --key ...` lets it go, with --drop as sent",
+    "not_attempted": "the next run offers it",
+}
+"""What to do with a row that is not what a command is for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
@@ -56,7 +64,7 @@ def retry(sync: Sync, means: Means, *, key: str | None = None) -> int:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
         which = "outcome IN ('rejected', 'quarantined')" + _of_key(real_key(sync, snapshot, key))
         count = _count(snapshot, f"state.undelivered WHERE {which}")
-        _refuse_nothing(count, key, sync.name)
+        _refuse_nothing(snapshot, count, key, sync.name)
         snapshot.connection.execute(
             f"UPDATE state.undelivered SET outcome = 'rejected', attempts = 0, cause = NULL WHERE {which}"
         )
@@ -76,7 +84,7 @@ def release(sync: Sync, means: Means, *, key: str | None = None, drop: bool = Fa
         refuse_misplaced(sync, snapshot)
         count = _count(snapshot, f"state.undelivered WHERE {which}")
         deleted = _count(snapshot, f"state.deleted WHERE {gone}")
-        _refuse_nothing(count + deleted, key, sync.name)
+        _refuse_nothing(snapshot, count + deleted, key, sync.name)
         remote = _fetched(sync, means, snapshot, which) if drop and plans_in_warehouse(sync) else None
         with snapshot.transaction():
             if drop:
@@ -113,7 +121,7 @@ def quarantine(sync: Sync, means: Means, *, key: str | None = None) -> int:
         recover(snapshot, sync.name, means.history, means.state_dir, means.now_ms)
         which = "outcome = 'rejected'" + _of_key(real_key(sync, snapshot, key))
         count = _count(snapshot, f"state.undelivered WHERE {which}")
-        _refuse_nothing(count, key, sync.name)
+        _refuse_nothing(snapshot, count, key, sync.name)
         snapshot.connection.execute(f"UPDATE state.undelivered SET outcome = 'quarantined' WHERE {which}")
     return count
 
@@ -138,10 +146,13 @@ def _count(snapshot: Snapshot, what: str) -> int:
     return int(found)
 
 
-def _refuse_nothing(count: int, key: str | None, sync: str) -> None:
-    if count == 0 and key is not None:
-        raise ConfigError(
-            f"sync '{sync}' has no such row with the key '{key}'",
-            slug="unknown-row",
-            hint=f"`connector hold {sync}` lists the rows that were not delivered",
-        )
+def _refuse_nothing(snapshot: Snapshot, count: int, key: str | None, sync: str) -> None:
+    """Nothing, when rows were found, or none was named. Raises ConfigError with what the named row is instead."""
+    if count or key is None:
+        return
+    outcome = snapshot.one(f"SELECT outcome FROM state.undelivered WHERE true{_of_key(key)}")
+    if outcome is None:
+        said, hint = f"sync '{sync}' has no such row", f"`connector hold {sync}` lists the rows that were not delivered"
+    else:
+        said, hint = f"that row of sync '{sync}' is {outcome.replace('_', ' ')}", _HINTS[outcome].format(sync=sync)
+    raise ConfigError(f"{said}: key '{key}'", slug="unknown-row", hint=hint)

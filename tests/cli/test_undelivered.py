@@ -66,6 +66,17 @@ def test_a_row_can_be_given_up(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("stubborn")
+def test_a_command_that_is_not_for_a_row_names_the_one_that_is(cli: Cli) -> None:
+    cli("run", "accounts")
+    cli("retry", "accounts")
+    released = cli("release", "accounts", "--key", "acct-1", "--drop")
+
+    assert released.code == 1
+    assert "that row of sync 'accounts' is rejected: key 'acct-1'" in released.err
+    assert "connector retry accounts --key" in released.err
+
+
+@pytest.mark.usefixtures("stubborn")
 def test_a_released_row_is_sent_by_the_next_run(cli: Cli) -> None:
     cli("run", "accounts")
     released = cli("release", "accounts")

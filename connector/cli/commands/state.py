@@ -26,7 +26,7 @@ def state() -> None:
 @click.argument("sync")
 @option("--to", type=click.Choice(list(PLACES)), required=True, help="Where it is kept from now on.")
 def move(sync: str, *, to: Literal["warehouse", "local"]) -> None:
-    """Move the snapshot of SYNC to where `planner:` of its source says. No row is sent again.
+    """Move the snapshot of SYNC, so that `planner:` of its source can say the same. No row is sent again.
 
     Nothing is sent. What was rejected, quarantined or held stays as it is.
     """
