@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from connector.state.snapshot import Snapshot
 
 _HINTS = {
-    "rejected": "each run offers it again; `connector retry {sync} --key ...` forgets the attempts that count against it",
+    "rejected": "each run offers it again; `connector retry {sync} --key ...` forgets its attempts so far",
     "quarantined": "`connector retry {sync} --key ...` has it offered again",
     "in_doubt": "`connector release {sync} --key ...` lets it go, with --drop as sent",
     "not_attempted": "the next run offers it",
