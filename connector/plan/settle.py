@@ -66,7 +66,8 @@ def settle(
                 connection.execute(statement)
             if info.whole and not stopped:
                 snapshot.keep("settled_once", info.run_id)
-            snapshot.keep("last_settled", summary(settlement))
+            snapshot.keep("last_settled", summary(settlement) | {"last_call": _last_call(snapshot)})
+            snapshot.keep("reset", None)
             drop_result(snapshot, info)
             _forget_plan(snapshot)
             reach("before-settle-commit")
@@ -92,6 +93,13 @@ def discard(snapshot: Snapshot) -> None:
     with snapshot.transaction():
         _forget_plan(snapshot)
     snapshot.shrink()
+
+
+def _last_call(snapshot: Snapshot) -> int | None:
+    """The newest call that this file has heard the outcome of; None where that is not known since a reset."""
+    found: int | None = snapshot.one("SELECT max(call_id) FROM ranges")
+    before = None if snapshot.info("reset") is not None else snapshot.info("last_settled")
+    return found if found is not None or before is None else before.get("last_call")
 
 
 def _forget_plan(snapshot: Snapshot) -> None:

@@ -26,12 +26,15 @@ def rows_path(state_dir: Path, run_id: str) -> Path:
 
 
 def refuse_lost_ledger(sync: Sync, snapshot: Snapshot, history: History) -> None:
-    """Nothing, unless the sync's file is new although events of the sync were accepted before. Raises StateError.
+    """Nothing, unless events of the sync were accepted that its file does not know of. Raises StateError.
 
-    Every event of the model would go out a second time.
+    They would go out a second time: all of them where the file is new, the latest where it was put back from a backup.
     """
-    known = snapshot.info("last_settled") is not None or snapshot.info("reset") is not None
-    if known or not isinstance(sync.settings, EventSync):
+    if snapshot.info("reset") is not None or not isinstance(sync.settings, EventSync):
+        return
+    last = snapshot.info("last_settled")
+    if last is not None:
+        _refuse_older_ledger(sync, snapshot, history, last.get("last_call"))
         return
     accepted = sum(sum(run.outcomes["succeeded"].values()) for run in history.runs.list(sync.name) if run.outcomes)
     if accepted:
@@ -41,6 +44,20 @@ def refuse_lost_ledger(sync: Sync, snapshot: Snapshot, history: History) -> None
             slug="state-lost",
             hint=f"restore the file from a backup; or take the present result as sent: connector reset {sync.name} "
             f"--baseline; or send everything again: connector reset {sync.name}",
+        )
+
+
+def _refuse_older_ledger(sync: Sync, snapshot: Snapshot, history: History, last_call: int | None) -> None:
+    """The ids of calls only rise, whatever the clocks say; an older connector has not noted the last one."""
+    newest = history.calls.newest_judged(sync.name)
+    if last_call is not None and newest is not None and newest > last_call:
+        raise StateError(
+            f"{snapshot.path} is older than the run history: it does not know which events of '{sync.name}' the calls "
+            f"behind {last_call} have sent, up to {newest}",
+            slug="state-lost",
+            hint="was the file alone restored from a backup? Put back the newer one, or restore all of the state "
+            f"(connector restore); or take the present result as sent: connector reset {sync.name} --baseline; or send "
+            f"everything again: connector reset {sync.name}",
         )
 
 

@@ -275,6 +275,21 @@ class Calls:
         with self._database.read() as connection:
             return tuple(connection.execute(query.order_by(calls.c.id).limit(limit)).scalars())
 
+    def newest_judged(self, sync: str, *, runs_back: int = 20) -> int | None:
+        """The highest id of a call with rows that was judged in the sync's newest runs; None where there is none.
+
+        What was judged is settled at the same moment, which cannot be said of a call that was refused or put off.
+        """
+        latest = select(runs.c.run_id).where(runs.c.sync == sync).order_by(runs.c.started_at.desc()).limit(runs_back)
+        newest = latest.subquery()
+        judged = (calls.c.verdict == "judged", calls.c.first.is_not(None))
+        chosen = select(calls.c.id).where(calls.c.run_id == newest.c.run_id, *judged)
+        # One look into the index a run, however many calls it made.
+        of_run = chosen.order_by(calls.c.id.desc()).limit(1).correlate(newest).scalar_subquery()
+        with self._database.read() as connection:
+            found: int | None = connection.execute(select(func.max(of_run)).select_from(newest)).scalar_one()
+            return found
+
     def follow(self, run_id: str, after: int = 0) -> Follow:
         """A reader that gives each call once, as soon as it is answered."""
         return Follow(self, run_id, after)
