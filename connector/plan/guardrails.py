@@ -55,6 +55,6 @@ def check_guardrails(sync: Sync, plan: Plan) -> Held | None:
         measured: float = 100 * found / size if name.endswith("percent") else found
         if measured > limit:
             share = f" ({measured:.1f} % of {size:,})" if name.endswith("percent") else ""
-            message = f"{found:,} rows would be {word}{share}; {name} is {limit:g}"
+            message = f"{found:,} row{'' if found == 1 else 's'} would be {word}{share}; {name} is {limit:g}"
             return Held(name, measured, limit, message, hint)
     return None

@@ -25,8 +25,9 @@ def cautioned(plan: Plan, sync: Sync, snapshot: Snapshot) -> Plan:
     other = (
         f"with another key than before to {now[0]}" if before[0] == now[0] else f"to {now[0]}, until now {before[0]}"
     )
+    rows = plan.counts.unchanged
     caution = Problem(
-        f"'{sync.name}' sends {other}: {plan.counts.unchanged:,} rows that count as sent were sent there",
+        f"'{sync.name}' sends {other}: {rows:,} row{'' if rows == 1 else 's'} went there and count as sent",
         "other-destination",
         sync.destination.at,
         f"if that is another Pendo: `connector reset {sync.name}` has the next run send every row",

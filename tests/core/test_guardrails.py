@@ -58,6 +58,13 @@ def test_the_message_says_what_how_many_the_limit_and_how_to_go_on() -> None:
     assert "--force" in held.hint
 
 
+def test_one_row_is_one_row() -> None:
+    held = check_guardrails(sync(on_removed="delete"), plan(size=4, queried=3, removed=1))
+
+    assert held is not None
+    assert held.message == "1 row would be removed (25.0 % of 4); max_removed_percent is 10"
+
+
 def test_events_are_never_held() -> None:
     events = EventSync.model_validate(
         {"model": "m", "destination": "d", "object": "track_event", "event": {"value": "E"}, "visitor_id": "id"}

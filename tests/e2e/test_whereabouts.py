@@ -34,7 +34,7 @@ def test_a_sync_that_goes_elsewhere_says_so_once(tmp_path: Path) -> None:
         place.point_at(ELSEWHERE, integration_key="another")
         other_key = cautions(place, ACCOUNTS)
 
-    said = f"'accounts' sends to {ELSEWHERE}, until now this machine: 3 rows that count as sent were sent there"
+    said = f"'accounts' sends to {ELSEWHERE}, until now this machine: 3 rows went there and count as sent"
     assert quiet == ([], [])
     assert moved == [([said], [said]), ([], [])]
     assert other_secret == ([], [])
