@@ -59,7 +59,9 @@ def refused_sql(error: Exception, query: Query, prefix: int, secrets: Collection
         return denied(message, at)
     if state is None or state.startswith("08") or state in BUSY or state == CANCELLED:
         return broke_off(error, None, secrets)
-    return SourceError(f"the warehouse refused the SQL: {message}", slug="source-query", at=at, hint=hint)
+    return SourceError(
+        f"the warehouse refused the SQL: {message}", slug="source-query", at=at or query.at(0), hint=hint
+    )
 
 
 def denied(message: str, at: str | None) -> SourceError:

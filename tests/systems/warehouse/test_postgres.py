@@ -458,11 +458,11 @@ def test_what_refuses_a_query_means(error: DriverError, slug: str) -> None:
     assert errors.refused_sql(error, Query("select 1"), 0, ()).problem.slug == slug
 
 
-def test_a_place_outside_of_the_sql_is_no_place(postgres_server: Server) -> None:
+def test_a_place_outside_of_the_sql_is_its_beginning(postgres_server: Server) -> None:
     with psycopg.connect(postgres_server.url()) as con, pytest.raises(psycopg.Error) as caught:
         con.execute("select 1, nope")
 
-    assert errors.refused_sql(caught.value, Query("x"), 0, ()).problem.at is None
+    assert errors.refused_sql(caught.value, Query("x"), 0, ()).problem.at == "query:1:1"
     assert errors.refused_sql(caught.value, Query("x"), 10, ()).problem.at == "query:1:1"
 
 
