@@ -22,10 +22,11 @@ RUN groupadd --gid 10001 connector \
     && useradd --uid 10001 --gid connector --no-create-home --home-dir /project --shell /usr/sbin/nologin connector \
     && install --directory --owner=connector --group=connector --mode=0750 /project /state
 COPY --from=build /opt/connector /opt/connector
+# Below the volume: a restore renames the state directory, and nobody can rename a volume.
 ENV PATH=/opt/connector/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    CONNECTOR_STATE_DIR=/state
+    CONNECTOR_STATE_DIR=/state/connector
 # By number, so that Kubernetes' runAsNonRoot can tell.
 USER 10001:10001
 WORKDIR /project

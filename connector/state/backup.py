@@ -211,6 +211,12 @@ def restore(file: Path, state_dir: Path, clock: Clock, *, force: bool = False) -
             slug="state-exists",
             hint="--force puts it aside and the backup in its place",
         )
+    if state_dir.is_mount():
+        raise ConfigError(
+            f"{state_dir} is where a volume is mounted, and a restore renames the state directory",
+            slug="state-is-a-mount",
+            hint="restore into a folder below it (--state-dir), and run from there",
+        )
     try:
         state_dir.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".connector-restore-", dir=state_dir.parent) as folder:

@@ -18,8 +18,9 @@ import json
 import re
 import shutil
 import tempfile
+import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = "512MB"
 SHRINK_BYTES = 32_000_000
 BUSY_LOOKS, BUSY_LOOK_S = 20, 0.02
+
+_LOOKING = threading.RLock()
 
 _DAMAGED = re.compile(r"not a valid DuckDB database|corrupt|checksum|not read enough bytes", re.IGNORECASE)
 _FULL = re.compile(r"could not write|no space left|file too large|failed to commit", re.IGNORECASE)
@@ -188,18 +191,15 @@ def hold_snapshot(state_dir: Path, sync: str) -> Iterator[Callable[[Path], None]
     Raises BusyError while a run writes the file, StateError when it cannot be read.
     """
     path = snapshot_path(state_dir, sync)
-    probe = duckdb.connect(":memory:")
-    try:
+    with ExitStack() as stack:
         with state_errors(path, sync):
-            _attach(probe, path, read_only=True)
+            stack.enter_context(_looking_at(path))
 
         def copy(folder: Path) -> None:
             with state_errors(path, sync):
                 _copy_files(path, folder)
 
         yield copy
-    finally:
-        probe.close()
 
 
 def named_runs(state_dir: Path, sync: str) -> frozenset[str]:
@@ -207,14 +207,9 @@ def named_runs(state_dir: Path, sync: str) -> frozenset[str]:
     path = snapshot_path(state_dir, sync)
     if not path.exists():
         return frozenset()
-    connection = duckdb.connect(":memory:")
-    try:
-        with state_errors(path, sync):
-            _attach(connection, path, read_only=True)
-            rows = connection.execute("SELECT first_run, last_run FROM state.undelivered GROUP BY ALL").fetchall()
-            return frozenset(run for row in rows for run in row if run is not None)
-    finally:
-        connection.close()
+    with state_errors(path, sync), _looking_at(path) as connection:
+        rows = connection.execute("SELECT first_run, last_run FROM state.undelivered GROUP BY ALL").fetchall()
+        return frozenset(run for row in rows for run in row if run is not None)
 
 
 def standing(state_dir: Path, sync: str) -> tuple[int, dict[str, int]]:
@@ -223,14 +218,21 @@ def standing(state_dir: Path, sync: str) -> tuple[int, dict[str, int]]:
     Raises BusyError while a run goes on, StateError; and the sync's file must be there.
     """
     path = snapshot_path(state_dir, sync)
-    connection = duckdb.connect(":memory:")
-    try:
-        with state_errors(path, sync):
-            _attach(connection, path, read_only=True)
-            rows = connection.execute("SELECT outcome, count(*) FROM state.undelivered GROUP BY outcome").fetchall()
-            return Snapshot(connection, path).size(), dict(rows)
-    finally:
-        connection.close()
+    with state_errors(path, sync), _looking_at(path) as connection:
+        rows = connection.execute("SELECT outcome, count(*) FROM state.undelivered GROUP BY outcome").fetchall()
+        return Snapshot(connection, path).size(), dict(rows)
+
+
+@contextmanager
+def _looking_at(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in which the file stands as `state`, to be read; no run can begin meanwhile.
+
+    One thread of this process at a time: locks of files belong to a process (POSIX), so of two that look at one file,
+    the first that closes it would give up the lock of the other, and a run could write to what is being copied.
+    """
+    with _LOOKING, closing(duckdb.connect(":memory:")) as connection:
+        _attach(connection, path, read_only=True)
+        yield connection
 
 
 @contextmanager
@@ -272,12 +274,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: boo
 
 def _copy(path: Path, folder: Path) -> None:
     """Nothing, after copying the file, as it stands between two runs, into the folder. A run cannot start meanwhile."""
-    probe = duckdb.connect(":memory:")
-    try:
-        _attach(probe, path, read_only=True)
+    with _looking_at(path):
         _copy_files(path, folder)
-    finally:
-        probe.close()
 
 
 def _copy_files(path: Path, folder: Path) -> None:

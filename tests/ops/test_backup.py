@@ -9,6 +9,7 @@ import sqlite3
 import tarfile
 import threading
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,13 +19,12 @@ from connector.state import open_history
 from connector.state.backup import MANIFEST, back_up, restore
 from connector.state.clock import SystemClock
 from connector.state.history import restoring
-from connector.state.snapshot import open_snapshot
+from connector.state.snapshot import hold_snapshot, open_snapshot, standing
 from tests.cli.conftest import Cli
 from tests.e2e.project import EVENT_SYNC, OBJECT_SYNC, Scene, outcomes, scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CLOCK = SystemClock()
 
@@ -122,6 +122,29 @@ def test_a_backup_while_a_run_goes_on_is_refused_and_leaves_no_file(place: Scene
     assert running.returncode == 0, out + err
     assert made.syncs == ("accounts", "events")
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_look_at_a_file_does_not_let_a_run_into_what_another_thread_copies(place: Scene) -> None:
+    """Closing a file gives up every lock that the process has on it: whoever else looks has to wait for the copy."""
+    looked = threading.Thread(target=standing, args=(place.state_dir, "accounts"), daemon=True)
+    with hold_snapshot(place.state_dir, "accounts"):
+        looked.start()
+        looked.join(0.5)
+        running = place.start("run", "accounts")
+        _, err = running.communicate(timeout=60)
+    looked.join()
+
+    assert running.returncode == BusyError.exit_code, err
+    assert "[sync-busy]" in err
+
+
+def test_a_volume_is_not_restored_into(place: Scene, tmp_path: Path) -> None:
+    file = tmp_path / "state.backup"
+    back_up(place.state_dir, file, CLOCK)
+    with pytest.raises(ConfigError) as caught:
+        restore(file, Path("/proc"), CLOCK, force=True)
+
+    assert caught.value.problem.slug == "state-is-a-mount"
 
 
 def test_backups_beside_runs_are_each_of_one_moment(place: Scene, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_the_unit_starts_the_server_with_the_state_where_it_may_write() -> None:
 
     assert program == "/opt/connector/bin/connector"
     assert parsed([word for word in words if word not in ("--project", "/etc/connector/project")]) == "serve"
-    assert "CONNECTOR_STATE_DIR=/var/lib/connector" in unit()
+    assert "CONNECTOR_STATE_DIR=/var/lib/connector/state" in unit()
     assert "StateDirectory=connector" in unit()
     # SIGTERM to the runs, too, would cancel what may finish.
     assert "KillMode=mixed" in unit()
@@ -168,7 +168,8 @@ def test_a_pod_starts_what_the_command_line_has_as_nobody_and_with_its_state_in_
     assert pod["securityContext"]["runAsUser"] == 10001
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    assert {"name": "CONNECTOR_STATE_DIR", "value": mounted["state"]} in container["env"]
+    # Below the volume, because a restore renames the state directory.
+    assert {"name": "CONNECTOR_STATE_DIR", "value": f"{mounted['state']}/connector"} in container["env"]
     assert state["persistentVolumeClaim"]["claimName"] == "connector-state"
     assert set(mounted) == {volume["name"] for volume in pod["volumes"]}
     assert {mounted["models"], mounted["syncs"]} == {"/project/models", "/project/sync_configs"}
