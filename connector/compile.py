@@ -256,7 +256,9 @@ class _Compiler:
         """
         form = json_dumps([_form(template, self.values) for template in templates])
         digest = b64encode(md5(form.encode(), usedforsecurity=False).digest()[:6]).decode()
-        used = dict.fromkeys(cell for template in templates for cell in cells(template) if cell != keyed)
+        # By name, as `_form`: to write the same fields in another order is no change.
+        each = (cell for template in templates for cell in cells(template) if cell != keyed)
+        used = sorted(dict.fromkeys(each), key=lambda cell: cell.label)
         # A NULL is left out, and no other value is empty: a text that is not NULL ends in a character of its own.
         texts = [f"chr(0), {marked_text(staged[cell], self.values[cell].type)}" for cell in used]
         return f"md5_number(concat({', '.join([quoted_text(digest), 'problem', *texts])}))"
@@ -272,7 +274,7 @@ def cells(template: Template) -> Iterator[Cell]:
 
 
 def _form(template: Template, values: Mapping[Cell, Value]) -> object:
-    """What the JSON of every row has in common."""
+    """What the JSON of every row has in common, whatever the order of its members."""
     match template:
         case Cell():
             return ["cell", values[template].type.value, template.nulls.value]
@@ -281,7 +283,7 @@ def _form(template: Template, values: Mapping[Cell, Value]) -> object:
         case SendTime():
             return ["send time"]
         case Members(members, drop_empty):
-            return ["members", drop_empty, [[name, _form(inner, values)] for name, inner in members]]
+            return ["members", drop_empty, sorted([name, _form(inner, values)] for name, inner in members)]
 
 
 def _composite(parts: Sequence[str]) -> str:

@@ -160,6 +160,16 @@ def test_the_fingerprint_follows_what_would_be_sent_and_nothing_else() -> None:
     assert first != other
 
 
+def test_the_order_in_which_fields_are_written_is_no_difference_but_which_has_which_value_is() -> None:
+    model = table("SELECT * FROM (VALUES (1, 'a', 'b'), (1, 'b', 'a')) t(id, v, w)")
+
+    written, exchanged = (row["fp"] for row in rendered(model, route("r", "v", "w")))
+    turned, _ = (row["fp"] for row in rendered(model, route("r", "w", "v")))
+
+    assert written == turned
+    assert written != exchanged
+
+
 def test_every_mistake_of_the_mapping_is_reported_at_once_with_the_nearest_name() -> None:
     model = table("SELECT 1 AS account_id, 'x' AS health, 1 AS seats, 'ab'::BLOB AS raw")
     members = (
