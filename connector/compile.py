@@ -84,15 +84,16 @@ def compile_sync(
     columns: pa.Schema,
     *,
     at: Callable[..., str],
+    key_at: str,
     model: str,
     redaction: Redaction = NOTHING,
 ) -> Projection:
     """The projection of a sync over a model with these columns.
 
     Raises ConfigErrors with every column that is missing, every expression that does not fit, every type that cannot
-    be sent. `at("model")` is where the sync names its model.
+    be sent. `at("model")` is where the sync names its model, `key_at` where the model names its key.
     """
-    return _Compiler(columns, at, model, redaction).compile(routes, primary_key)
+    return _Compiler(columns, at, key_at, model, redaction).compile(routes, primary_key)
 
 
 @cache
@@ -104,8 +105,11 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 
 class _Compiler:
-    def __init__(self, columns: pa.Schema, at: Callable[..., str], model: str, redaction: Redaction) -> None:
+    def __init__(
+        self, columns: pa.Schema, at: Callable[..., str], key_at: str, model: str, redaction: Redaction
+    ) -> None:
         self.at = at
+        self.key_at = key_at
         self.redaction = redaction
         self.model = model
         self.problems: list[Problem] = []
@@ -194,7 +198,7 @@ class _Compiler:
         return quoted(actual)
 
     def _key_part(self, name: str) -> str | None:
-        sql = self._column(name, "primary_key", self.at("model"))
+        sql = self._column(name, "primary_key", self.key_at)
         if sql is None or self.problems:
             return None
         kind = self._kind(sql)
@@ -203,7 +207,7 @@ class _Compiler:
                 Problem(
                     f"primary key column '{name}' of model '{self.model}' is a {kind.value}, which cannot be a key",
                     "unfit-key",
-                    self.at("model"),
+                    self.key_at,
                     "use a text, number or date column, or make one in the model",
                 )
             )

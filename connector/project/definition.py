@@ -118,6 +118,12 @@ class Sync:
     source: SourceEntry
     destination: DestinationEntry
 
+    @property
+    def primary_key_at(self) -> str:
+        """Where the primary key of its model is named: in the model's file, or in this one for a model of dbt."""
+        places = self.model.places
+        return places.at("model", "primary_key") if places.file == self.file else places.at("primary_key")
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:

@@ -152,7 +152,9 @@ def fitted(sync: Sync, options: Options, means: Means) -> Iterator[Fitted]:
         keys = sync.model.settings.primary_key
         redaction = redaction_of(sync.settings)
         at, name = sync.places.at, sync.model.name
-        projection = compile_sync(routes, keys, columns, at=at, model=name, redaction=redaction)
+        projection = compile_sync(
+            routes, keys, columns, at=at, key_at=sync.primary_key_at, model=name, redaction=redaction
+        )
         remote = warehouse_snapshot(sync, means) if plans_in_warehouse(sync) else None
         if remote is not None:
             remote.check()

@@ -97,6 +97,15 @@ def test_a_warning_is_no_error(world: Scene, cli: Cli) -> None:
     assert "1 warning" in ended.out
 
 
+def test_a_key_that_the_model_does_not_return_is_reported_where_it_is_named(world: Scene, cli: Cli) -> None:
+    model = world.root / "models" / "accounts.sql"
+    model.write_text("/*\nsource: warehouse\nprimary_key: account\n*/\nSELECT * FROM accounts\n", encoding="utf-8")
+    (problem,) = cli("check", "--json").json()["problems"]
+
+    assert (problem["at"], problem["slug"]) == ("models/accounts.sql:3:14", "unknown-column")
+    assert "did you mean 'account_id'?" in problem["hint"]
+
+
 def test_a_missing_warehouse_is_told_apart_from_a_mistake(world: Scene, cli: Cli) -> None:
     (world.root / "warehouse.duckdb").unlink()
     offline = cli("check")

@@ -75,7 +75,7 @@ def values(*rows: tuple[Any, ...], columns: str = "id, v") -> pa.Table:
 
 
 def compiled(routes: Iterable[Route], model: pa.Table, *, key: tuple[str, ...] = ("id",)) -> Projection:
-    return compile_sync(tuple(routes), key, model.schema, at=lambda *_: "sync.yml:1:1", model="m")
+    return compile_sync(tuple(routes), key, model.schema, at=lambda *_: "sync.yml:1:1", key_at="m.sql:1:1", model="m")
 
 
 _PLANNER = ContextVar("planner", default="local")

@@ -199,7 +199,7 @@ def test_two_columns_of_one_name_are_refused() -> None:
     schema = pa.schema([("id", pa.int64()), ("V", pa.string()), ("v", pa.string())])
 
     with pytest.raises(ConfigErrors, match="two columns named 'v'") as caught:
-        compile_sync([route("r", "v")], ("id",), schema, at=lambda *_: "s.yml:1:1", model="m")
+        compile_sync([route("r", "v")], ("id",), schema, at=lambda *_: "s.yml:1:1", key_at="m.sql:1:1", model="m")
 
     assert [problem.slug for problem in caught.value.problems] == ["duplicate-column"]
 
