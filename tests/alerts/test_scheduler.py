@@ -41,7 +41,7 @@ def test_a_scheduled_run_that_does_not_begin_is_told(watched: Watched) -> None:
         for _ in range(80):
             scheduler.look()
             chores.join()
-            watched.clock.time += 60
+            watched.clock.sleep(60)
         due = history.due.all()
 
     assert [order.sync for order in orders] == ["accounts"]
