@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 PAUSE_S = 1.0
-SHARE = 0.03  # of one core: what takes long to look at is looked at less often, so that the run keeps the machine
+SHARE = 0.01  # of one core: what takes long to look at is looked at less often, so that the run keeps the machine
 LONGEST_S = 5.0
 SILENCE_S = 15.0  # then a comment goes out, so that a connection that is gone is noticed
 
