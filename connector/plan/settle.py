@@ -17,6 +17,7 @@ from connector.plan.numbering import forget
 from connector.plan.result import drop_result, make_result
 from connector.plan.rows_file import write_rows
 from connector.ports import Change, Outcome
+from connector.state.journal import RANGE_TYPES
 from connector.values import quoted_text
 
 if TYPE_CHECKING:
@@ -81,11 +82,9 @@ def all_in_doubt(snapshot: Snapshot) -> pa.Table:
     """A journal in which every row of the plan was sent on every route, and nobody knows what came of it."""
     routes = list(PlanInfo(**snapshot.info("plan")).routes)
     stop = snapshot.one("SELECT coalesce(max(stop), 0) FROM state.span")
-    rows = [(route, 0, stop, None, "the journal of the run that sent it is gone", None, None, 1) for route in routes]
-    names = ("route", "first", "stop", "outcome", "reason", "cause", "call_id", "attempts")
-    types = (pa.string(), pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64())
-    schema = pa.schema(zip(names, types, strict=True))
-    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=schema)
+    reason = "the journal of the run that sent it is gone"
+    rows = [(route, 0, stop, None, reason, None, None, 1) for route in routes]
+    return pa.Table.from_pylist([dict(zip(RANGE_TYPES.names, row, strict=True)) for row in rows], schema=RANGE_TYPES)
 
 
 def discard(snapshot: Snapshot) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-_RANGE_TYPES = pa.schema(
+RANGE_TYPES = pa.schema(
     [
         ("route", pa.string()),
         ("first", pa.int64()),
@@ -41,7 +41,7 @@ _RANGE_TYPES = pa.schema(
         ("attempts", pa.int64()),
     ]
 )
-RANGE_COLUMNS = _RANGE_TYPES.names
+RANGE_COLUMNS = RANGE_TYPES.names
 
 # Made once: building a statement costs more than running it.
 _TAKE_IDS = Prepared(
@@ -301,9 +301,9 @@ def ranges(database: Database, run_id: str) -> pa.Table:
     with database.read() as connection:
         found = list(connection.execute(done.where(settled.c.run_id == run_id).order_by(settled.c.id)))
         found += connection.execute(open_.where(intents.c.run_id == run_id).order_by(intents.c.call_id))
-    columns = list(zip(*found, strict=True)) or [()] * len(_RANGE_TYPES)
-    arrays = [pa.array(values, part.type) for values, part in zip(columns, _RANGE_TYPES, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=_RANGE_TYPES)
+    columns = list(zip(*found, strict=True)) or [()] * len(RANGE_TYPES)
+    arrays = [pa.array(values, part.type) for values, part in zip(columns, RANGE_TYPES, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=RANGE_TYPES)
 
 
 def settled_rows(database: Database, run_id: str) -> int:
