@@ -260,7 +260,7 @@ def e2e(session: nox.Session, warehouse: str, planner: str) -> None:
 
 @nox.session
 def switches(session: nox.Session) -> None:
-    """Whole runs under every guess of how Pendo behaves, about a minute each; `-- NAME=VALUE ...` takes only these."""
+    """Whole runs under every guess of how Pendo behaves, five minutes each; `-- NAME=VALUE ...` takes only these."""
     _install_locked(session, "dev.lock")
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
     program = (
