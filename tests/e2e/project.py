@@ -284,7 +284,7 @@ def scene(
     **destination: Any,
 ) -> Iterator[Scene]:
     """A project in an empty folder whose sandbox runs until the end of the block. `source` is a kind of warehouse."""
-    sandbox = Sandbox(switches={**chosen_switch(), **(switches or {})}, now=time.time if clock is None else clock.now)
+    sandbox = Sandbox(switches={**chosen_switches(), **(switches or {})}, now=time.time if clock is None else clock.now)
     with running(sandbox) as server:
         made = Scene(root, sandbox, server.url, clock, planner=planner or CHOSEN_PLANNER)
         root.mkdir(parents=True, exist_ok=True)
@@ -299,12 +299,16 @@ def scene(
         yield made
 
 
-def chosen_switch() -> dict[str, Any]:
-    """The switch under which all of these tests run: CONNECTOR_TEST_SWITCH=NAME=VALUE, or none."""
-    name, _, text = os.environ.get("CONNECTOR_TEST_SWITCH", "").partition("=")
-    found = [value for switch in SWITCHES if switch.name == name for value in switch.values if str(value) == text]
-    assert bool(found) == bool(name), f"no switch has this value: {name}={text}"
-    return {name: found[0]} if found else {}
+def chosen_switches() -> dict[str, Any]:
+    """The switches under which all of these tests run: CONNECTOR_TEST_SWITCHES=NAME=VALUE,NAME=VALUE, or none."""
+    found = {}
+    for part in filter(None, os.environ.get("CONNECTOR_TEST_SWITCHES", "").split(",")):
+        name, _, text = part.partition("=")
+        values = [value for switch in SWITCHES if switch.name == name for value in switch.values if str(value) == text]
+        assert values, f"no switch has this value: {part}"
+        assert name not in found, f"two values of one switch: {name}"
+        found[name] = values[0]
+    return found
 
 
 def check_counts(result: Mapping[str, Any]) -> None:

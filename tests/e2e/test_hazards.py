@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,26 @@ def test_a_value_that_goes_back_after_its_change_was_in_doubt_is_sent_again(quic
     assert outcomes(doubtful) == {"in_doubt": 1}
     assert outcomes(again) == {"succeeded": 1}
     assert quick.held() == quick.wanted()
+
+
+def test_a_value_that_goes_back_after_its_batch_was_in_doubt_refused_and_killed_is_sent_again(real: Scene) -> None:
+    real.point_at(concurrency=1)
+    real.accounts(4)
+    sync = real.write(ACCOUNTS, OBJECT_SYNC)
+    real.run(sync)
+    real.sql("UPDATE accounts SET plan = 'new'")
+    # The first attempt arrives and its answer does not; the second one is refused, and the batch is cut in two.
+    metadata = {"method": "POST", "path": f"*{CUSTOM}", "last": 1}
+    real.sandbox.add_faults({**metadata, "connection": "reset_after"}, {**metadata, "status": 400})
+    killed = real.start("run", sync, environ={"CONNECTOR_FAILPOINT": "before-intent:3"})
+    killed.communicate()
+    real.accounts(4)
+
+    again = real.run(sync)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert outcomes(again) == {"succeeded": 4}
+    assert real.held() == real.wanted()
 
 
 @pytest.mark.parametrize("cut", ["cancelled", "refused"])
