@@ -200,8 +200,8 @@ class Project:
         options = Options(full_resync=full_resync, resend_events=resend_events, key=row, limit=limit)
         state_dir = self.definition.state_dir
 
-        def before(key: str) -> Any:
-            return last_accepted(state_dir, self.history, sync, key)
+        def before(keys: Iterable[str]) -> dict[str, Any]:
+            return last_accepted(state_dir, self.history, sync, keys)
 
         return plan_sync(found, options, self.means(), show=show, before=before)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +18,7 @@ from connector.run.recover import journal_of, refuse_lost_ledger
 from connector.state.snapshot import view_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from connector.errors import Problem
     from connector.plan import Counts, Plan
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from connector.run.fitting import Fitted
     from connector.run.means import Means, Options
     from connector.state.snapshot import Snapshot
+
+    LastAccepted = Callable[[Iterable[str]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class PlanResult:
         }
 
 
-def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: Callable[[str], Any]) -> PlanResult:
-    """What `run_sync` with these options would do. `before(key)` looks up what was last accepted for a row.
+def plan_sync(sync: Sync, options: Options, means: Means, *, show: int, before: LastAccepted) -> PlanResult:
+    """What `run_sync` with these options would do. `before(keys)` looks up what was last accepted for rows.
 
     Raises what `run_sync` raises before it sends anything.
     """
@@ -116,7 +118,7 @@ def _settle_the_copy(snapshot: Snapshot, means: Means) -> None:
 
 
 def _walk(
-    it: Fitted, snapshot: Snapshot, plan: Plan, show: int, before: Callable[[str], Any]
+    it: Fitted, snapshot: Snapshot, plan: Plan, show: int, before: LastAccepted
 ) -> tuple[int, tuple[Sample, ...]]:
     """How many requests the rows take, and the first rows with theirs: the work is taken as a run would take it."""
     destination, projection = it.destination, it.projection
@@ -125,7 +127,7 @@ def _walk(
         snapshot, plan, destination.routes, projection.fragments, limit=it.options.limit, cover=projection.cover
     )
     requests = 0
-    sample: list[Sample] = []
+    sample: list[tuple[str, Sample]] = []
     with closing(work):
         work.set_send_time(it.means.now_ms)
         while (batches := work.take(destination.limits())) is not None:
@@ -137,8 +139,9 @@ def _walk(
                         request = destination.build(batch)
                         row = _shown(destination.build(batch.part(offset, offset + 1)))
                         body = _shown(request)
-                        sample.append(Sample(shown(key), change, request.method, request.url, body, before(key), row))
-    return requests, tuple(sample)
+                        sample.append((key, Sample(shown(key), change, request.method, request.url, body, None, row)))
+    accepted = before({key for key, _ in sample}) if sample else {}
+    return requests, tuple(replace(each, before=accepted.get(key)) for key, each in sample)
 
 
 def _shown(request: Request) -> str:

@@ -11,6 +11,7 @@ from connector.run.recover import rows_path
 from connector.state.hiding import key_forms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from connector.state.history import History
@@ -118,13 +119,26 @@ def _payload(row: dict[str, Any], bodies: Bodies) -> Any:
     return sent if sent is not None else parsed(row.get("payload"))
 
 
-def last_accepted(state_dir: Path, history: History, sync: str, key: str, *, runs: int = 50) -> Any:
-    """What the destination last accepted for this row, as far as the newest `runs` runs go; None when unknown."""
-    which = RowFilter(key=key, outcome="succeeded")
+def last_accepted(
+    state_dir: Path, history: History, sync: str, keys: Iterable[str], *, runs: int = 50
+) -> dict[str, Any]:
+    """What the destination last accepted for each of these rows, as far as the newest `runs` runs know it.
+
+    A run's file is opened once for all of them, and not at all where no row of the run succeeded.
+    """
+    sought = {form: key for key in keys for form in key_forms(state_dir, key)}
+    bodies = Bodies(history)
+    found: dict[str, Any] = {}
     for run in history.runs.list(sync, limit=runs):
-        for row in read_rows(state_dir, history, run.run_id, which):
-            return row["payload"]
-    return None
+        open_ = [form for form, key in sought.items() if key not in found]
+        if not open_:
+            break
+        if run.outcomes is not None and not any(run.outcomes.get("succeeded", {}).values()):
+            continue
+        clauses = "WHERE outcome = 'succeeded' AND key IN (SELECT unnest(?::VARCHAR[]))"
+        for row in _rows(state_dir, run.run_id, clauses, [open_]):
+            found[sought[row["key"]]] = _payload(row, bodies)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 PAUSE_S = 1.0
-SHARE = 0.01  # of one core: what takes long to look at is looked at less often, so that the run keeps the machine
+# What takes long to look at and to draw is looked at less often, so that the run keeps the machine, which is often the
+# browser's, too: all of it is to take this share of one core, and a page takes some three times as long to draw what is
+# new as it takes to find it.
+SHARE = 0.02
+DRAWING = 3
 LONGEST_S = 5.0
 SILENCE_S = 15.0  # then a comment goes out, so that a connection that is gone is noticed
 
@@ -82,7 +86,8 @@ class Live:
                     if events:
                         queue.put_nowait(events)
                 if not over:
-                    await asyncio.sleep(max(self._pause_s, min(cpu_s / SHARE, LONGEST_S)))
+                    cost_s = cpu_s * (1 + DRAWING * len(watch.queues))
+                    await asyncio.sleep(max(self._pause_s, min(cost_s / SHARE, LONGEST_S)))
         finally:
             # Whatever ended it: who waits must not wait for ever. A browser asks again by itself.
             for queue in watch.queues:
