@@ -173,8 +173,6 @@ class Bench:
         began = time.perf_counter()
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment["PYTHONPATH"] = str(HERE.parent) if contender.name == OURS else ""
-        if contender.name == OURS:
-            environment["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # as the command line sets it
         done = subprocess.run(line, check=False, capture_output=True, text=True, env=environment)
         if done.returncode:
             last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]

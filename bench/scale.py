@@ -75,8 +75,7 @@ def _measured(folder: Path, rows: int, rounds: int) -> Result:
 def _run(warehouse: Path, url: str, state: Path) -> Result:
     line = [sys.executable, str(HERE / "contenders" / "ours.py"), "--workload", "objects"]
     line += ["--warehouse", str(warehouse), "--url", url, "--state", str(state)]
-    # As the command line sets it.
-    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     found: Result = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -44,6 +44,7 @@ ORDER = (
     "values",
     "failpoints",
     "listening",
+    "process",
     "ports",
     "errors",
 )

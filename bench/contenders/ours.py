@@ -9,9 +9,13 @@ from pathlib import Path
 
 from common import SECRET, Watch, arguments, batch_rows, percentile, select
 
-from connector import load_project
-from connector.run.steps import run_sync  # noqa: F401 - imports are not what is measured here
-from connector.systems.pendo.client import Client  # noqa: F401
+from connector.process import spare_memory
+
+spare_memory()  # as the command line does, and before pyarrow is imported
+
+from connector import load_project  # noqa: E402
+from connector.run.steps import run_sync  # noqa: E402, F401 - imports are not what is measured here
+from connector.systems.pendo.client import Client  # noqa: E402, F401
 
 FIELDS = "plan: plan, seats: seats, amount: amount, active: active, note: note, started_on: started_on, region: region"
 EVENT = """model: rows

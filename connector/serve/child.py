@@ -19,6 +19,7 @@ import connector.systems.pendo
 import connector.systems.warehouse.duckdb  # noqa: F401
 from connector.api import Project
 from connector.errors import BusyError, ConnectorError, Problem
+from connector.process import spare_memory
 from connector.schedule.children import bury
 from connector.state.clock import SystemClock
 from connector.state.locks import run_lock
@@ -41,6 +42,7 @@ def run_order(order: Order) -> None:
     """Nothing, after the run, and after settling its trigger. SIGTERM cancels the run as Ctrl-C does elsewhere."""
     # Ctrl-C on a terminal reaches every process there; the scheduler is the one that decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    spare_memory()
     clock = SystemClock()
     with Project(order.definition, clock, SystemRandom()) as project:
         _stop_at_sigterm(project.stop)

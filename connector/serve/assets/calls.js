@@ -204,11 +204,15 @@
         return;
       }
       // Only what may have changed is read again: windows that were not full, or held calls without an answer.
+      const seen = [first(), first() + box.clientHeight / TALL + AHEAD];
+      let changed = seen[1] > total;
       for (const [number, found] of windows) {
-        if (Array.isArray(found) && (found.length < WINDOW || found.some((call) => call[4] === "open"))) windows.delete(number);
+        if (!Array.isArray(found) || (found.length === WINDOW && !found.some((call) => call[4] === "open"))) continue;
+        windows.delete(number);
+        changed ||= number * WINDOW < seen[1] && (number + 1) * WINDOW > seen[0] - AHEAD;
       }
       resize(Object.values(counts).reduce((sum, count) => sum + count, 0));
-      soon();
+      if (changed) soon();
     });
     source.addEventListener("over", () => { source.close(); location.reload(); });
     addEventListener("pagehide", () => source.close());

@@ -1,0 +1,31 @@
+"""How this process uses memory: what is given back at once instead of being kept for later."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+from contextlib import suppress
+
+# Of glibc's <malloc.h>. Rows and bodies come and go as blocks of megabytes, from a dozen threads: each block that is
+# mapped by itself goes back to the system when it is freed, and a few arenas hold the rest.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_OPTIONS = ((_M_MMAP_THRESHOLD, 128 << 10), (_M_TRIM_THRESHOLD, 128 << 10), (_M_ARENA_MAX, 2))
+
+# Settings, parsed SQL and imported classes are many small objects that stay; looking for cycles among them at every
+# 700th new one takes a tenth of a `check`.
+_OBJECTS_BETWEEN_LOOKS = 50_000
+
+
+def spare_memory() -> None:
+    """Nothing, after telling the allocators and the garbage collector; before pyarrow is imported.
+
+    For a program of our own, and not for one that uses the connector as a library: this is about the whole process.
+    """
+    # Arrow's own allocator keeps what threads give back: with it a run of a million rows needs 90 MB more.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS, *gc.get_threshold()[1:])
+    with suppress(OSError, TypeError, AttributeError):  # another C library than glibc's
+        library = ctypes.CDLL(None)
+        for option, value in _OPTIONS:
+            library.mallopt(option, value)
