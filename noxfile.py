@@ -265,7 +265,7 @@ def switches(session: nox.Session) -> None:
     """Whole runs under every guess of how Pendo behaves; `-- NAME=VALUE,NAME=VALUE ...` takes only these rounds.
 
     Each value has one round of all end-to-end tests, with others that concern other parts of the API, so that none
-    hides another: a third of an hour for all of them rather than six.
+    hides another: an hour or so for all of them.
     """
     _install_locked(session, "dev.lock")
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")

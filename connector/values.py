@@ -6,10 +6,14 @@ before into a rejected row with a reason.
 
 from __future__ import annotations
 
+import json
 from enum import Enum
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from connector.ports import ValueType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Kind(Enum):
@@ -81,6 +85,22 @@ def kind_of(duckdb_type: str) -> Kind:
         "INTERVAL": Kind.OTHER,
     }
     return simple.get(name, Kind.TEXT)
+
+
+def key_parts(key: str) -> list[str] | None:
+    """The parts of a composite key: a JSON array of texts, spaced as its writer likes. None for any other text."""
+    if not key.lstrip().startswith("["):
+        return None
+    try:
+        parts = json.loads(key)
+    except (ValueError, RecursionError):
+        return None
+    return parts if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else None
+
+
+def joined_key(parts: Iterable[str]) -> str:
+    """The composite key of these parts, written as it is kept everywhere: without spaces."""
+    return json.dumps(list(parts), ensure_ascii=False, separators=(",", ":"))
 
 
 def quoted(identifier: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from connector.covering import shown_json
 from connector.plan.rows_file import hidden_key
 from connector.project.privacy import redaction_of
+from connector.run.chosen import key_as_kept
 from connector.run.fitting import routes_of
 from connector.state.hiding import PREFIX, open_hiding
 
@@ -47,9 +48,15 @@ def shown_key(sync: Sync, means: Means) -> Callable[[str], str]:
 
 
 def real_key(sync: Sync, snapshot: Snapshot, key: str | None) -> str | None:
-    """The key of the undelivered or deleted row that is shown as `key`; the key itself where it is one."""
+    """The key of the undelivered or deleted row that is shown as `key`; the key itself where it is one.
+
+    Raises ConfigError for what is no key of this sync.
+    """
+    if key is None:
+        return None
+    key = key_as_kept(sync, key)
     parts = key_parts(sync)
-    if key is None or not parts or PREFIX not in key:
+    if not parts or PREFIX not in key:
         return key
     open_hiding(snapshot.path.parent.parent).define(snapshot.connection)
     keys = "SELECT key FROM state.undelivered UNION ALL SELECT key FROM state.deleted"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from connector.errors import ConfigError, Problem
+from connector.values import joined_key, key_parts
 
 if TYPE_CHECKING:
     from connector.plan import Plan
@@ -18,18 +18,15 @@ def key_as_kept(sync: Sync, key: str) -> str:
     columns = sync.model.settings.primary_key
     if len(columns) == 1:
         return key
-    try:
-        parts = json.loads(key)
-    except ValueError:
-        parts = None
-    if not isinstance(parts, list) or len(parts) != len(columns) or not all(isinstance(part, str) for part in parts):
+    parts = key_parts(key)
+    if parts is None or len(parts) != len(columns):
         shape = ", ".join(f'"{column}"' for column in columns)
         raise ConfigError(
             f"the key of a row of '{sync.name}' is a JSON array of {len(columns)} texts",
             slug="wrong-option",
             hint=f"such as [{shape}], with the row's values",
         )
-    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return joined_key(parts)
 
 
 def said_when_missing(plan: Plan, sync: Sync, key: str | None) -> Plan:

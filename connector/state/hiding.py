@@ -17,6 +17,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from connector.state.redaction import forms
+from connector.values import joined_key, key_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,16 +68,14 @@ class Hiding:
         if len(parts) == 1:
             return self.hashed(key) if parts[0] else key
         texts = [self.hashed(text) if hidden else text for text, hidden in zip(json.loads(key), parts, strict=True)]
-        return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+        return joined_key(texts)
 
     def key_forms(self, key: str) -> list[str]:
         """The key of a row in each form in which it may have been written down: as it is, and with parts hashed."""
         found = [key, self.hashed(key)]
-        with suppress(ValueError):
-            parts = json.loads(key)
-            if isinstance(parts, list) and len(parts) <= _MANY_PARTS and all(isinstance(part, str) for part in parts):
-                choices = product(*((part, self.hashed(part)) for part in parts))
-                found += [json.dumps(chosen, ensure_ascii=False, separators=(",", ":")) for chosen in choices]
+        parts = key_parts(key)
+        if parts is not None and len(parts) <= _MANY_PARTS:
+            found += map(joined_key, product(*((part, self.hashed(part)) for part in parts)))
         return list(dict.fromkeys(found))
 
 
@@ -104,7 +103,10 @@ def open_hiding(state_dir: Path, form: str = "hash") -> Hiding:
 def key_forms(state_dir: Path, key: str) -> list[str]:
     """The forms under which the rows of a key may stand in files of this state directory."""
     found = _read(state_dir)
-    return [key] if found is None else Hiding(found).key_forms(key)
+    if found is not None:
+        return Hiding(found).key_forms(key)
+    parts = key_parts(key)
+    return [key] if parts is None else list(dict.fromkeys((key, joined_key(parts))))
 
 
 def _read(state_dir: Path) -> bytes | None:

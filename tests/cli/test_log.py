@@ -262,11 +262,17 @@ def test_looking_back_works_while_the_files_have_mistakes(ran: Scene, cli: Cli) 
     assert cli("run", "--all").code == 1
 
 
-def test_rows_of_a_composite_key_are_found_by_it(world: Scene, cli: Cli) -> None:
+@pytest.mark.parametrize("key", ['["acct-1","plan-1"]', '["acct-1", "plan-1"]', ' [ "acct-1","plan-1" ]'])
+def test_rows_of_a_composite_key_are_found_by_it_however_it_is_spaced(world: Scene, cli: Cli, key: str) -> None:
     model = world.root / "models" / "accounts.sql"
     text = model.read_text(encoding="utf-8").replace("primary_key: account_id", "primary_key: [account_id, plan]")
     model.write_text(text, encoding="utf-8")
+    world.sandbox.seed({"failing_ids": {"account": {"acct-1": "no room"}}})
     cli("run", "accounts")
-    rows: list[Any] = cli("log", "--key", '["acct-1","plan-1"]', "--rows", "--json").json()
+    rows: list[Any] = cli("log", "--key", key, "--rows", "--json").json()
+    retried = cli("retry", "accounts", "--key", key)
+    nonsense = cli("release", "accounts", "--key", "acct-1")
 
-    assert [row["outcome"] for row in rows] == ["succeeded"]
+    assert [row["outcome"] for row in rows] == ["rejected"]
+    assert (retried.code, nonsense.code) == (0, 1)
+    assert "the key of a row of 'accounts' is a JSON array of 2 texts [wrong-option]" in nonsense.err
