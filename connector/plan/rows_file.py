@@ -7,6 +7,7 @@ larger files stay in the order of the plan until somebody has time (`sort_rows`)
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def write_rows(snapshot: Snapshot, info: PlanInfo, path: Path) -> None:
     ordered, form = (" ORDER BY key", _BY_KEY) if small else ("", _FORM)
     partial = path.with_suffix(".partial")
     snapshot.connection.execute(f"COPY (SELECT {columns} FROM {rows}{ordered}) TO {quoted_text(str(partial))} ({form})")
-    partial.replace(path)
+    _put_in_place(partial, path)
 
 
 @contextmanager
@@ -97,8 +98,21 @@ def sort_rows(path: Path) -> bool:
             return False
         rows = f"SELECT * FROM read_parquet({quoted_text(str(path))}) ORDER BY key"
         connection.execute(f"COPY ({rows}) TO {quoted_text(str(partial))} ({_BY_KEY})")
-    partial.replace(path)
+    _put_in_place(partial, path)
     return True
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Nothing, after the file stands under its name, whole, also after a power cut: the journal is dropped next."""
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def hidden_key(parts: Sequence[bool]) -> str:
