@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from connector.errors import BusyError, StateError
+from connector.process import limit_threads
 from connector.state.version import STATE_VERSION, check_version
 from connector.values import quoted_text
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 # What DuckDB may hold: the most, and the least, from which it grows with the rows that a join has at hand. What it may
 # hold it fills, with blocks that are read but once.
 MOST_MEMORY, LEAST_MEMORY, MEMORY_A_ROW = 512 << 20, 192 << 20, 64  # bytes
-MOST_THREADS = 8  # each takes room of its own: with 32, ten million rows do not fit into the most
 SHRINK_BYTES = 32_000_000
 BUSY_LOOKS, BUSY_LOOK_S = 20, 0.02
 
@@ -262,18 +262,11 @@ def _connect(state_dir: Path) -> duckdb.DuckDBPyConnection:
     # DuckDB draws a bar on stdout as soon as a query takes two seconds, and there scripts read JSON.
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     connection.execute(_memory_limit(LEAST_MEMORY))
-    limit_threads(connection)
+    limit_threads(connection, MOST_MEMORY)
     # The plan of a large run is read once and dropped: to look for the best of these takes longer than to write it.
     connection.execute("SET disabled_compression_methods = 'fsst,dict_fsst,zstd,alp,alprd,chimp,patas'")
     connection.execute(f"SET temp_directory = {quoted_text(str(temp_dir))}")
     return connection
-
-
-def limit_threads(connection: duckdb.DuckDBPyConnection) -> None:
-    """Nothing, after taking no more threads than the memory allows; DuckDB takes one a core."""
-    (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
-    if threads > MOST_THREADS:
-        connection.execute(f"SET threads = {MOST_THREADS}")
 
 
 def _memory_limit(size: int) -> str:

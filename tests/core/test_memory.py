@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from connector.state.snapshot import LEAST_MEMORY, MEMORY_A_ROW, MOST_MEMORY, MOST_THREADS, limit_threads, open_snapshot
+from connector.process import limit_threads
+from connector.state.snapshot import LEAST_MEMORY, MEMORY_A_ROW, MOST_MEMORY, open_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,9 +47,14 @@ def test_a_file_that_holds_many_rows_is_opened_with_room_for_them(tmp_path: Path
         assert memory(snapshot) == pytest.approx(4_000_000 * MEMORY_A_ROW, rel=0.001)
 
 
-@pytest.mark.parametrize(("cores", "threads"), [(2, 2), (MOST_THREADS, MOST_THREADS), (64, MOST_THREADS)])
-def test_a_machine_with_many_cores_takes_no_more_threads_than_the_memory_allows(cores: int, threads: int) -> None:
+@pytest.mark.parametrize(
+    ("cores", "memory", "threads"),
+    [(2, MOST_MEMORY, 2), (8, MOST_MEMORY, 8), (64, MOST_MEMORY, 8), (64, 256_000_000, 4), (64, 10_000_000, 1)],
+)
+def test_a_machine_with_many_cores_takes_no_more_threads_than_the_memory_is_enough_for(
+    cores: int, memory: int, threads: int
+) -> None:
     with closing(duckdb.connect(config={"threads": cores})) as connection:
-        limit_threads(connection)
+        limit_threads(connection, memory)
 
         assert connection.execute("SELECT current_setting('threads')").fetchone() == (threads,)

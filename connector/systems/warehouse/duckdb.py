@@ -22,6 +22,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from connector.errors import SourceError
+from connector.process import limit_threads
 from connector.project.planner_settings import PlannedSource
 from connector.systems.warehouse.stream import Reading, stopped
 from connector.values import quoted
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from connector.ports import Query
 
 MEMORY = ":memory:"
-MEMORY_LIMIT = "160MB"  # a file's blocks are kept up to this, although a run reads each but once
+MEMORY_LIMIT = "256MB"  # a file's blocks are kept up to this, although a run reads each but once
 BATCH_ROWS = 20_000  # at most: DuckDB makes several batches ahead
 PAUSES = (0.1,) * 20  # seconds to wait for a writer, each time the file is found locked
 _DESCRIBE = "describe "
@@ -54,7 +55,8 @@ class Settings(PlannedSource):
     memory: str = Field(
         MEMORY_LIMIT,
         pattern=r"^[1-9][0-9]* ?(MB|GB)$",
-        description="what a model's own joins, sorts and aggregates may hold in memory; more goes to temporary files",
+        description="what a model's own joins, sorts and aggregates may hold in memory; more goes to temporary files, "
+        "and one thread works for each 64 MB",
     )
 
     @model_validator(mode="after")
@@ -149,13 +151,13 @@ class DuckDb:
             con.execute(
                 "set session timezone = 'UTC';"
                 "set session enable_progress_bar = false;"
-                f"set memory_limit = '{self._memory}';"
                 # Errors with the place in the SQL, as data and not as a drawing.
                 "set session errors_as_json = true;"
                 # A table that is missing must not be found among the variables of this program.
                 "set session python_enable_replacements = false;"
                 f"set session file_search_path = '{root}'"
             )
+            bound_memory(con, self._memory)
             self._spill_elsewhere(con)
             yield con
 
@@ -168,6 +170,13 @@ class DuckDb:
         # Connections to one file share it, and DuckDB refuses to set it once it is in use.
         if con.execute("select current_setting('temp_directory')").fetchall() != [(folder,)]:
             con.execute("set temp_directory = '" + folder.replace("'", "''") + "'")
+
+
+def bound_memory(con: duckdb.DuckDBPyConnection, memory: str) -> None:
+    """Nothing, after limiting the database to this much, such as 256MB, and to the threads that this is enough for."""
+    con.execute(f"set memory_limit = '{memory}'")
+    amount = int(memory.removesuffix("MB").removesuffix("GB"))
+    limit_threads(con, amount * (10**9 if memory.endswith("GB") else 10**6))
 
 
 def bind(con: duckdb.DuckDBPyConnection, query: Query) -> list[tuple[str, str]]:

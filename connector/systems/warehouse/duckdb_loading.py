@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from connector.errors import SourceError
 from connector.ports import Stored
-from connector.systems.warehouse.duckdb import MEMORY, MEMORY_LIMIT, opened
+from connector.systems.warehouse.duckdb import MEMORY, MEMORY_LIMIT, bound_memory, opened
 from connector.systems.warehouse.loading import (
     VERSIONS,
     check_tables,
@@ -98,6 +98,7 @@ class DuckDbLoader:
         with opened(self._file, self._pauses) as con:
             con.execute(
                 "set session timezone = 'UTC'; set session enable_progress_bar = false;"
-                f"set memory_limit = '{MEMORY_LIMIT}'; set preserve_insertion_order = false"
+                "set preserve_insertion_order = false"
             )
+            bound_memory(con, MEMORY_LIMIT)
             yield con

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from connector.errors import SourceError
-from connector.systems.warehouse.duckdb import AS_TEXT, DuckDb, bind, failed_reading, opened
+from connector.systems.warehouse.duckdb import AS_TEXT, MEMORY_LIMIT, DuckDb, bind, failed_reading, opened
 from connector.systems.warehouse.snapshots import ModelColumn, StoredSnapshot, denied
 from connector.systems.warehouse.stream import Reading
 from connector.values import Kind, kind_of, plain_text, quoted, quoted_text
@@ -31,7 +31,7 @@ BATCH_ROWS = 100_000
 
 def open(settings: Settings, root: Path, sync: str) -> WarehouseSnapshot:  # noqa: A001 - the word of the registry
     """A sync's snapshot; nothing is opened before it is needed."""
-    return StoredSnapshot(DuckDbPlace(settings.path, root, settings.state_schema), sync)
+    return StoredSnapshot(DuckDbPlace(settings.path, root, settings.state_schema, memory=settings.memory), sync)
 
 
 class DuckDbPlace(DuckDb):
@@ -40,8 +40,16 @@ class DuckDbPlace(DuckDb):
     text_type = "varchar"
     row_number = "row_number() over ()"
 
-    def __init__(self, path: str, root: Path, schema: str, *, write_pauses: tuple[float, ...] = PAUSES) -> None:
-        super().__init__(path, root)
+    def __init__(
+        self,
+        path: str,
+        root: Path,
+        schema: str,
+        *,
+        memory: str = MEMORY_LIMIT,
+        write_pauses: tuple[float, ...] = PAUSES,
+    ) -> None:
+        super().__init__(path, root, memory=memory)
         self._schema = schema
         self._write_pauses = write_pauses
 
