@@ -41,6 +41,10 @@ _DESCRIBE = "describe "
 AS_TEXT = frozenset({"UHUGEINT", "TIME WITH TIME ZONE", "BIT"})
 # What reading raises: DuckDB's own errors, and those that Arrow makes of them once batches flow.
 _ERRORS = (duckdb.Error, OSError, pa.ArrowException)
+_HINTS = {
+    "Conversion": "try_cast() makes a value that cannot be cast NULL",
+    "Out of Memory": f"give the source more in connector.yml, such as `memory: 2GB` ({MEMORY_LIMIT} by default)",
+}
 _DAMAGED = re.compile(r"not a valid DuckDB|not read enough bytes|corrupt|version number|serializ", re.IGNORECASE)
 
 
@@ -250,7 +254,7 @@ def failed_reading(error: Exception, query: Query | None, *, prefix: int = 0) ->
     if facts.get("exception_type") == "INTERRUPT":
         return stopped()
     message = str(facts["exception_message"]).split("\n", 1)[0]
-    hint = "try_cast() makes a value that cannot be cast NULL" if facts.get("exception_type") == "Conversion" else None
+    hint = _HINTS.get(facts.get("exception_type", ""))
     at = None if query is None else _place(facts, query, prefix)
     return SourceError(f"the warehouse broke off: {message}", slug="source-read", at=at, hint=hint)
 

@@ -187,6 +187,18 @@ def test_sql_that_fails_on_a_value_says_where(
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
+def test_a_query_that_needs_more_memory_says_where_to_give_it(tmp_path: Path) -> None:
+    query = Query("select list(i) as every from range(5_000_000) t(i)", file="models/m.sql", first_line=1)
+    source = DuckDb(":memory:", tmp_path, memory="10 MB")
+
+    with pytest.raises(SourceError) as caught, source.read(query) as reader:
+        reader.read_all()
+
+    assert caught.value.problem.slug == "source-read"
+    hint = "give the source more in connector.yml, such as `memory: 2GB` (256MB by default)"
+    assert caught.value.problem.hint == hint
+
+
 def problem_of_check(path: str, root: Path) -> Problem:
     with pytest.raises(SourceError) as caught:
         DuckDb(path, root, pauses=()).check()
