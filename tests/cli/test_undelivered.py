@@ -61,7 +61,7 @@ def test_a_row_can_be_given_up(cli: Cli) -> None:
     assert vague.code == both.code == wrong.code == 1
     assert "--drop gives rows up" in vague.err
     assert "[unknown-row]" in wrong.err
-    assert "1 row of 'accounts' count as sent now" in dropped.out
+    assert "1 row of 'accounts' counts as sent now and is not offered again" in dropped.out
     assert after["rows"]["unchanged"] == 3
 
 
@@ -103,6 +103,26 @@ def test_a_held_event_is_released(world: Scene, cli: Cli) -> None:
     assert "release events --all" in held.err
     assert still["outcomes"]["in_doubt"]["added"] == 3
     assert after["outcomes"]["succeeded"]["added"] == 3
+
+
+def test_an_id_that_was_deleted_and_comes_back_is_not_to_be_retried(world: Scene, cli: Cli) -> None:
+    world.write("accounts", OBJECT_SYNC, on_removed="delete")
+    cli("run", "accounts")
+    world.sql(
+        "CREATE TABLE gone AS FROM accounts WHERE account_id = 'acct-1'",
+        "DELETE FROM accounts USING gone g WHERE accounts.account_id = g.account_id",
+    )
+    cli("run", "accounts")
+    world.sql("INSERT INTO accounts FROM gone")
+    cli("run", "accounts")
+    shown = cli("hold", "accounts")
+    (row,) = cli("hold", "accounts", "--json").json()
+    released = cli("release", "accounts", "--key", "acct-1")
+
+    assert (row["key"], row["outcome"], row["cause"]) == ("acct-1", "rejected", None)
+    assert "connector release SYNC --key KEY" in row["last_reason"]
+    assert "retry" not in shown.err
+    assert released.code == 0
 
 
 def test_a_reset_makes_the_next_run_a_first_run(world: Scene, cli: Cli) -> None:

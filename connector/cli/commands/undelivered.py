@@ -81,7 +81,10 @@ def release(sync: str, *, key: str | None, every: bool, drop: bool) -> None:
     if invocation.screen.as_json:
         invocation.screen.document({"sync": sync, "rows": count, "dropped": drop})
         return
-    what = "count as sent now and are not offered again" if drop else "will be sent by the next run"
+    dropped = (
+        "counts as sent now and is not offered again" if count == 1 else "count as sent now and are not offered again"
+    )
+    what = dropped if drop else "will be sent by the next run"
     _said(f"{counted(count, 'row')} of '{sync}' {what}", sync, 0 if drop else count)
 
 
@@ -113,6 +116,11 @@ def _show(stream: Stream, rows: Sequence[Undelivered]) -> None:
 
 
 def _next_steps(sync: str, rows: Sequence[Undelivered]) -> list[str]:
-    outcomes = {row.outcome for row in rows}
-    steps = [f"retry {sync}"] if outcomes & {"rejected", "quarantined"} else []
-    return [*steps, f"release {sync} --all"] if "in_doubt" in outcomes else steps
+    steps = []
+    # Rejected for no cause of its own (an id that the sync had deleted, say): each run offers it anyway, and only what
+    # its reason says helps.
+    if any(row.outcome == "quarantined" or (row.outcome == "rejected" and row.cause is not None) for row in rows):
+        steps.append(f"retry {sync}")
+    if any(row.outcome == "in_doubt" for row in rows):
+        steps.append(f"release {sync} --all")
+    return steps
