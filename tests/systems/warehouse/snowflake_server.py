@@ -15,7 +15,7 @@ import re
 import secrets
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,12 @@ class Session:
     con: Any
     ended_by: str | None = None
     temporary: list[str] = field(default_factory=list)
+
+    def named(self, sql: str) -> str:
+        """The SQL with names of their own for the session's temporary tables: fakesnow shares them with everybody."""
+        for table in self.temporary:
+            sql = re.sub(rf"\b{re.escape(table)}\b", f"{table}_{self.number}", sql, flags=re.IGNORECASE)
+        return sql
 
 
 @dataclass
@@ -150,8 +156,10 @@ class SnowflakeServer:
         """The end of a session, when that is asked for."""
         ended = self.sessions.pop(_token(request), None) if request.query_params.get("delete") else None
         if ended is not None:
+            with suppress(duckdb.TransactionException):  # none was open
+                ended.con._duck_conn.rollback()  # noqa: SLF001
             for table in ended.temporary:
-                ended.con.cursor().execute(f"drop table if exists {table}")
+                ended.con.cursor().execute(f"drop table if exists {ended.named(table)}")
         return JSONResponse({"success": True, "data": None, "code": None, "message": None})
 
     # --- queries -----------------------------------------------------------------------------------------------------
@@ -183,7 +191,7 @@ class SnowflakeServer:
 
     def _described(self, session: Session, sql: str) -> JSONResponse:
         cursor = session.con.cursor()
-        rowtype = describe_as_rowtype(cursor._describe_only(sql))  # noqa: SLF001 - as fakesnow's own server does
+        rowtype = describe_as_rowtype(cursor._describe_only(session.named(sql)))  # noqa: SLF001 - as fakesnow's own server does
         return self._answer(sql, rowtype, pa.table({}), cursor.sfqid, [])
 
     def _run(self, session: Session, sql: str, host: str) -> JSONResponse:
@@ -198,7 +206,7 @@ class SnowflakeServer:
             sql = f"create or replace {temporary[1]} {temporary[2]} {temporary[3]}"
             session.temporary += [temporary[2]] if temporary[1] == "table" else []
         try:
-            cursor.execute(sql, server=True)
+            cursor.execute(session.named(sql), server=True)
         finally:
             timer.cancel()
         upload = cursor._last_transformed.args.get("put_stage_data")  # noqa: SLF001 - the driver copies the file itself
