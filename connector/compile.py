@@ -17,7 +17,7 @@ import duckdb
 
 from connector.covering import Cover, cover_of
 from connector.errors import ConfigErrors, Problem
-from connector.ports import Cell, Change, Constant, Members, Route, SendTime, Template, ValueType
+from connector.ports import UNTYPED, Cell, Change, Constant, Members, Route, SendTime, Template, ValueType
 from connector.project.privacy import NOTHING, Redaction
 from connector.rendering import json_dumps, row_json
 from connector.values import (
@@ -108,6 +108,7 @@ class _Compiler:
     def __init__(
         self, columns: pa.Schema, at: Callable[..., str], key_at: str, model: str, redaction: Redaction
     ) -> None:
+        self.columns = columns
         self.at = at
         self.key_at = key_at
         self.redaction = redaction
@@ -147,7 +148,7 @@ class _Compiler:
             problem=problem,
             fingerprint=self._fingerprint(upserts, staged, None if own_id else id_cell),
             fragments=fragments,
-            types={cell.label: value.type for cell, value in self.values.items()},
+            types={cell.label: value.type for cell, value in self.values.items() if not self._is_untyped(cell)},
             own_id=own_id,
             cautions=tuple(caution for route in routes for caution in self._cautions("", route.template, staged)),
             cover=cover_of(routes, primary_key, places, self.redaction, id_cell) if self.redaction.columns else None,
@@ -242,6 +243,12 @@ class _Compiler:
         value = Value(f"v{len(self.values)}", typed(safe, kind, wanted), wanted)
         self.values[cell] = value
         self.checks.append(_check(cell, sql, safe, value, kind, hidden=self.redaction.hides(cell)))
+
+    def _is_untyped(self, cell: Cell) -> bool:
+        """Whether nobody has said what the cell holds: neither the sync nor the warehouse."""
+        if cell.type is not None or cell.column is None:
+            return False
+        return bool(self.columns.field(self.names[cell.column.lower()]).metadata == UNTYPED)
 
     def _expression(self, cell: Cell) -> str | None:
         if cell.sql is None:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-# Of glibc's <malloc.h>. Rows and bodies come and go as blocks of megabytes, from a dozen threads: each block that is
-# mapped by itself goes back to the system when it is freed, and a few arenas hold the rest.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_OPTIONS = ((_M_MMAP_THRESHOLD, 128 << 10), (_M_TRIM_THRESHOLD, 128 << 10), (_M_ARENA_MAX, 2))
+# Of glibc's <malloc.h>: a dozen threads with an arena each keep what none of the others can use, 15 MB of a million
+# rows. Thresholds for giving back every block at once would save as much again, and cost a tenth of the time.
+_M_ARENA_MAX, _ARENAS = -8, 2
 
 # Settings, parsed SQL and imported classes are many small objects that stay; looking for cycles among them at every
 # 700th new one takes a tenth of a `check`.
@@ -35,9 +34,7 @@ def spare_memory() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     gc.set_threshold(_OBJECTS_BETWEEN_LOOKS, *gc.get_threshold()[1:])
     with suppress(OSError, TypeError, AttributeError):  # another C library than glibc's
-        library = ctypes.CDLL(None)
-        for option, value in _OPTIONS:
-            library.mallopt(option, value)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def limit_threads(connection: duckdb.DuckDBPyConnection, memory: int) -> None:

@@ -53,6 +53,7 @@ from connector.ports.snapshots import (
     foreign_snapshot,
 )
 from connector.ports.systems import (
+    UNTYPED,
     Connection,
     Destination,
     DestinationSystem,
@@ -64,6 +65,7 @@ from connector.ports.systems import (
 
 __all__ = [
     "MARKS",
+    "UNTYPED",
     "Batch",
     "Cell",
     "Change",

@@ -39,6 +39,9 @@ class Query:
         return f"{self.file}:{self.first_line + before.count(chr(10))}:{offset - before.rfind(chr(10))}"
 
 
+UNTYPED = {b"connector.type": b"unknown"}
+
+
 class Source(Protocol):
     """A warehouse. Every method may raise SourceError, and nothing else a user could cause."""
 
@@ -47,7 +50,11 @@ class Source(Protocol):
         ...
 
     def columns(self, query: Query) -> pa.Schema:
-        """The result's columns and types, without reading its rows; names as the warehouse returns them."""
+        """The result's columns and types, without reading its rows; names as the warehouse returns them.
+
+        A text column with the metadata `UNTYPED` may turn out to be anything: its driver names no types, and no row
+        has a value yet.
+        """
         ...
 
     def read(self, query: Query) -> AbstractContextManager[pa.RecordBatchReader]:

@@ -428,7 +428,7 @@ def test_after_a_kill_at_any_named_moment_one_more_run_is_enough(
 def test_a_run_that_dies_before_it_tells_the_warehouse_is_known_to_plan_and_told_by_the_next(
     tmp_path: Path, children: Nursery
 ) -> None:
-    with scene(tmp_path / "p", planner="warehouse") as place:
+    with scene(tmp_path / "p", source="duckdb", planner="warehouse") as place:
         place.write(EVENTS, EVENT_SYNC)
         for at, name in enumerate(KEEPING):
             place.events(20 * (at + 1))

@@ -102,6 +102,21 @@ def test_the_life_of_an_object_sync(place: Scene) -> None:
     assert place.snapshot(ACCOUNTS) == {key for (key,) in place.ask("SELECT account_id FROM accounts")}
 
 
+def test_a_column_that_lost_its_values_and_a_model_that_lost_its_rows_still_fit_their_fields(place: Scene) -> None:
+    """Some drivers name no types, and then there is no value left to see one by."""
+    place.write(ACCOUNTS, OBJECT_SYNC, on_removed="clear")
+    place.accounts(3)
+    place.run(ACCOUNTS)
+    place.sql("UPDATE accounts SET health = NULL")
+    without = place.run(ACCOUNTS)
+    place.sql("DELETE FROM accounts")
+    emptied = place.run(ACCOUNTS, force=True)
+
+    assert (without.status, outcomes(without)) == ("success", {"succeeded": 3})
+    assert (emptied.status, outcomes(emptied)) == ("success", {"succeeded": 3})
+    assert not any(any(values.values()) for values in place.held().values())
+
+
 def test_the_life_of_an_event_sync(place: Scene) -> None:
     """Each row is sent once in its life, whatever comes and goes; what was refused comes back all the same."""
     place.write(EVENTS, EVENT_SYNC, batch={"rows": 16})

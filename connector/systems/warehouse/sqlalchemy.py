@@ -15,6 +15,7 @@ import pyarrow as pa
 from pydantic import Field, SecretStr, field_validator
 
 from connector.errors import SourceError
+from connector.ports import UNTYPED
 from connector.project.settings import Settings as Section
 from connector.systems.warehouse import sqlalchemy_errors as errors
 from connector.systems.warehouse.driver import driver
@@ -351,7 +352,11 @@ def _schema(running: _Running, rows: Sequence[Any] | None) -> pa.Schema | None:
         if not known:
             if rows is None:
                 return None
-            kind = sampled_type([row[number] for row in rows])
+            values = [row[number] for row in rows]
+            kind = sampled_type(values)
+            if all(value is None for value in values):
+                fields.append(pa.field(described[0], kind, metadata=UNTYPED))
+                continue
         fields.append(pa.field(described[0], kind))
     return pa.schema(fields)
 
