@@ -52,7 +52,7 @@ def as_json(row: dict[str, Any], workload: str) -> dict[str, Any]:
         "note": row["note"],
         "started_on": f"{row['started_on'].isoformat()}T00:00:00Z",
     }
-    if row["region"] is not None:
+    if row.get("region") is not None:  # dlt leaves out what is NULL
         values["region"] = row["region"]
     if workload == "objects":
         values["renewed_at"] = row["renewed_at"].isoformat() + "Z"
