@@ -153,7 +153,6 @@ def stage(
         ) from error
     finally:
         connection.unregister("batches")
-    snapshot.make_room(int(snapshot.one("SELECT count(*) FROM staged")))
 
 
 def compare(

@@ -34,9 +34,7 @@ from connector.values import quoted_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# What DuckDB may hold: the most, and the least, from which it grows with the rows that a join has at hand. What it may
-# hold it fills, with blocks that are read but once.
-MOST_MEMORY, LEAST_MEMORY, MEMORY_A_ROW = 512 << 20, 192 << 20, 64  # bytes
+MEMORY_BYTES = 256_000_000  # that DuckDB may hold; it fills it with blocks that are read but once
 SHRINK_BYTES = 32_000_000
 BUSY_LOOKS, BUSY_LOOK_S = 20, 0.02
 
@@ -105,11 +103,6 @@ class Snapshot:
         finally:
             self._inside = False
 
-    def make_room(self, rows: int) -> None:
-        """Nothing, after letting DuckDB hold what it needs to compare that many rows; the rest goes to `temp_dir`."""
-        if rows * MEMORY_A_ROW > LEAST_MEMORY:
-            self.connection.execute(_memory_limit(rows * MEMORY_A_ROW))
-
     def shrink(self) -> None:
         """Nothing, after giving the disk back what a large plan has left free in the file, if that is most of it.
 
@@ -163,7 +156,6 @@ def open_snapshot(state_dir: Path, sync: str) -> Iterator[Snapshot]:
             path.parent.mkdir(parents=True, exist_ok=True)
             _attach(connection, path)
             snapshot = Snapshot(connection, path)
-            snapshot.make_room(_largest(connection))
             _upgrade(snapshot)
             yield snapshot
     finally:
@@ -186,7 +178,6 @@ def view_snapshot(state_dir: Path, sync: str) -> Iterator[Snapshot]:
             else:
                 connection.execute("ATTACH ':memory:' AS state")
             snapshot = Snapshot(connection, path)
-            snapshot.make_room(_largest(connection))
             _upgrade(snapshot)
             yield snapshot
             connection.execute("DETACH state")
@@ -261,16 +252,12 @@ def _connect(state_dir: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:")
     # DuckDB draws a bar on stdout as soon as a query takes two seconds, and there scripts read JSON.
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-    connection.execute(_memory_limit(LEAST_MEMORY))
-    limit_threads(connection, MOST_MEMORY)
+    connection.execute(f"SET memory_limit = '{MEMORY_BYTES}B'")
+    limit_threads(connection, MEMORY_BYTES)
     # The plan of a large run is read once and dropped: to look for the best of these takes longer than to write it.
     connection.execute("SET disabled_compression_methods = 'fsst,dict_fsst,zstd,alp,alprd,chimp,patas'")
     connection.execute(f"SET temp_directory = {quoted_text(str(temp_dir))}")
     return connection
-
-
-def _memory_limit(size: int) -> str:
-    return f"SET memory_limit = '{min(size, MOST_MEMORY)}B'"
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool = False) -> None:
@@ -298,13 +285,6 @@ def _copy_files(path: Path, folder: Path) -> None:
     for file in (path.with_name(path.name + ".wal"), path):
         if file.exists():
             shutil.copyfile(file, folder / file.name)
-
-
-def _largest(connection: duckdb.DuckDBPyConnection) -> int:
-    """The rows of the largest table in the sync's file: what was accepted, or the plan that a dead process left."""
-    sql = "SELECT max(estimated_size) FROM duckdb_tables() WHERE database_name = 'state'"
-    (rows,) = connection.execute(sql).fetchone() or (0,)
-    return int(rows or 0)
 
 
 def _upgrade(snapshot: Snapshot) -> None:
