@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 SECRET = "bench-track-secret"  # noqa: S105 - the sink takes everything
@@ -80,12 +81,19 @@ class Watch:
         found: dict[str, Any] = {"seconds": time.perf_counter() - self.began, "calls": len(self.calls_ms)}
         if self.calls_ms:
             found["p99_ms"] = percentile(self.calls_ms, 0.99)
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        # Since this program began: wait4 of the parent would count what the parent was before the fork.
-        found["peak_mb"] = usage.ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
+        found["peak_mb"] = _peak_mb()
         found["cpu_s"] = time.process_time() - self.cpu_began
         found |= more
         sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _peak_mb() -> float:
+    """The most that this program had in memory. On Linux, what `getrusage` says may be what its parent had."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def percentile(values: list[float], share: float) -> float:
