@@ -87,7 +87,7 @@ def kind_of(duckdb_type: str) -> Kind:
     return simple.get(name, Kind.TEXT)
 
 
-def key_parts(key: str) -> list[str] | None:
+def split_key(key: str) -> list[str] | None:
     """The parts of a composite key: a JSON array of texts, spaced as its writer likes. None for any other text."""
     if not key.lstrip().startswith("["):
         return None

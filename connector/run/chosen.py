@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from connector.errors import ConfigError, Problem
-from connector.values import joined_key, key_parts
+from connector.values import joined_key, split_key
 
 if TYPE_CHECKING:
     from connector.plan import Plan
@@ -18,7 +18,7 @@ def key_as_kept(sync: Sync, key: str) -> str:
     columns = sync.model.settings.primary_key
     if len(columns) == 1:
         return key
-    parts = key_parts(key)
+    parts = split_key(key)
     if parts is None or len(parts) != len(columns):
         shape = ", ".join(f'"{column}"' for column in columns)
         raise ConfigError(

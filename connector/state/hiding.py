@@ -17,7 +17,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from connector.state.redaction import forms
-from connector.values import joined_key, key_parts
+from connector.values import joined_key, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,7 +73,7 @@ class Hiding:
     def key_forms(self, key: str) -> list[str]:
         """The key of a row in each form in which it may have been written down: as it is, and with parts hashed."""
         found = [key, self.hashed(key)]
-        parts = key_parts(key)
+        parts = split_key(key)
         if parts is not None and len(parts) <= _MANY_PARTS:
             found += map(joined_key, product(*((part, self.hashed(part)) for part in parts)))
         return list(dict.fromkeys(found))
@@ -105,7 +105,7 @@ def key_forms(state_dir: Path, key: str) -> list[str]:
     found = _read(state_dir)
     if found is not None:
         return Hiding(found).key_forms(key)
-    parts = key_parts(key)
+    parts = split_key(key)
     return [key] if parts is None else list(dict.fromkeys((key, joined_key(parts))))
 
 
