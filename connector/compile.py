@@ -22,6 +22,7 @@ from connector.project.privacy import NOTHING, Redaction
 from connector.rendering import json_dumps, row_json
 from connector.values import (
     Kind,
+    always_fits,
     kind_of,
     marked_text,
     plain_text,
@@ -242,7 +243,9 @@ class _Compiler:
         safe = f"{_tried(sql)}.v" if cell.sql is not None else sql
         value = Value(f"v{len(self.values)}", typed(safe, kind, wanted), wanted)
         self.values[cell] = value
-        self.checks.append(_check(cell, sql, safe, value, kind, hidden=self.redaction.hides(cell)))
+        tests = _tests(cell, sql, safe, value, kind, hidden=self.redaction.hides(cell))
+        if tests:
+            self.checks.append(f"CASE {' '.join(tests)} END")
 
     def _is_untyped(self, cell: Cell) -> bool:
         """Whether nobody has said what the cell holds: neither the sync nor the warehouse."""
@@ -311,8 +314,8 @@ def _tried(sql: str) -> str:
     return f"TRY(struct_pack(v := {sql}))"
 
 
-def _check(cell: Cell, sql: str, safe: str, value: Value, kind: Kind, *, hidden: bool) -> str:
-    """SQL for the reason why this cell makes the row unfit to send, or NULL; a hidden value is not in it."""
+def _tests(cell: Cell, sql: str, safe: str, value: Value, kind: Kind, *, hidden: bool) -> list[str]:
+    """SQL, as branches of a CASE, for the reasons why this cell makes the row unfit; a hidden value is in none."""
     label = quoted_text(cell.label)
     tests = []
     if cell.sql is not None:
@@ -331,11 +334,12 @@ def _check(cell: Cell, sql: str, safe: str, value: Value, kind: Kind, *, hidden:
         tests.append(f"WHEN {late} THEN {label} || ' is in the future'")
     shown = "'a value that is redacted'" if hidden else f"to_json(left({plain_text(safe, kind)}, 100))::VARCHAR"
     article = {"integer": "an integer", "list": "a list", "epoch_ms": "a time"}.get(value.type, f"a {value.type}")
-    tests.append(
-        f"WHEN ({safe}) IS NOT NULL AND ({value.sql}) IS NULL "
-        f"THEN {label} || ': ' || {shown} || ' cannot be read as {article}'"
-    )
-    return f"CASE {' '.join(tests)} END"
+    if not always_fits(kind, value.type):
+        tests.append(
+            f"WHEN ({safe}) IS NOT NULL AND ({value.sql}) IS NULL "
+            f"THEN {label} || ': ' || {shown} || ' cannot be read as {article}'"
+        )
+    return tests
 
 
 def _bad_expression(cell: Cell, error: duckdb.Error) -> Problem:

@@ -157,6 +157,13 @@ def unfit_reason(kind: Kind, wanted: ValueType | None) -> str | None:
     return None
 
 
+def always_fits(kind: Kind, wanted: ValueType) -> bool:
+    """True when `typed` has a value for each that is not NULL; where it is False, it may well have one."""
+    if wanted is ValueType.BOOLEAN:
+        return kind is Kind.BOOLEAN
+    return wanted in (ValueType.STRING, ValueType.ID) and kind in (Kind.TEXT, Kind.WHOLE, Kind.BOOLEAN)
+
+
 def typed(sql: str, kind: Kind, wanted: ValueType) -> str:
     """SQL for the value as the type that is stored until it is rendered; NULL when this value cannot be."""
     match wanted:

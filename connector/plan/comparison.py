@@ -35,6 +35,8 @@ CREATE TEMP TABLE shared (id VARCHAR);
 CREATE TEMP TABLE compared (row BIGINT, key VARCHAR, id VARCHAR, change VARCHAR, lane VARCHAR, outcome VARCHAR,
     reason VARCHAR, fragment VARCHAR)"""
 
+_IN_FILE, _PASSING = "state.staged", "temp.passing"
+
 _REPEATED = "SELECT key FROM staged WHERE key IS NOT NULL GROUP BY key HAVING count(*) > 1"
 
 
@@ -118,13 +120,13 @@ def stage(
     *,
     marked: bool = False,
 ) -> None:
-    """Nothing, after reading every row into the table `staged`: key, id, typed values, problem, fingerprint.
+    """Nothing, after reading every row into `staged`: rowid, key, id, typed values, problem, fingerprint.
 
     Raises SourceError when the result breaks off. Events carry no fingerprint: their key alone decides.
 
     Where the snapshot holds nothing, nearly every row will be sent, so the rows are staged in the sync's file and are
-    the plan themselves: written once, and not once more for each. `staged` is a view of them then. `marked` rows were
-    compared in the warehouse already.
+    the plan themselves: written once, and not once more for each. `staged` is a view of the rows, wherever they are:
+    an id that is the key is not kept beside it. `marked` rows were compared in the warehouse already.
     """
     connection = snapshot.connection
     # The values of an object need not be in the file, and those that are redacted must not be.
@@ -133,16 +135,17 @@ def stage(
     connection.execute("DROP TABLE IF EXISTS state.staged")  # of a process that died before it had a plan
     connection.execute(f"SET VARIABLE send_time_ms = {now_ms}")
     values = "".join(f", {value.sql} AS {value.name}" for value in projection.values)
-    named = f"{projection.key} AS key, {projection.id} AS id, {projection.problem} AS problem{values}"
+    own_id = f", {projection.id} AS id" if projection.own_id else ""
+    named = f"{projection.key} AS key{own_id}, {projection.problem} AS problem{values}"
     rows = f"SELECT {named}{MARKED if marked else ''} FROM batches"
     chosen = f" WHERE key = {quoted_text(ask.key)}" if ask.key is not None else ""
     fp = "NULL::UHUGEINT" if ask.events else projection.fingerprint
     connection.register("batches", batches)
     try:
-        table = "TABLE state.staged" if in_file else "TEMP TABLE staged"
-        connection.execute(f"CREATE {table} AS SELECT *, {fp} AS fp FROM ({rows}){chosen}")
-        if in_file:
-            connection.execute("CREATE OR REPLACE TEMP VIEW staged AS SELECT rowid, * FROM state.staged")
+        kind, table = ("TABLE", _IN_FILE) if in_file else ("TEMP TABLE", _PASSING)
+        connection.execute(f"CREATE {kind} {table} AS SELECT *, {fp} AS fp FROM ({rows}){chosen}")
+        id_ = "" if projection.own_id else ", key AS id"
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW staged AS SELECT rowid, *{id_} FROM {table}")
     except duckdb.Error as error:
         if str(snapshot.path) in str(error):
             raise  # it is the sync's file that cannot be written
@@ -183,8 +186,7 @@ def compare(
         snapshot.keep("plan", asdict(_info(projection, routes, ask, counts)))
         snapshot.connection.execute("DROP TABLE repeated; DROP TABLE shared; DROP TABLE compared")
     if ready in (KEPT_VALUES, PASSING_VALUES):
-        is_view = _is_in_file(snapshot)
-        snapshot.connection.execute("DROP VIEW staged; DROP TABLE state.staged" if is_view else "DROP TABLE staged")
+        snapshot.connection.execute(f"DROP VIEW staged; DROP TABLE {_IN_FILE if _is_in_file(snapshot) else _PASSING}")
     return Plan(ask.run_id, counts, spans, settled, size, whole=ask.key is None, ready=ready, cautions=cautions)
 
 

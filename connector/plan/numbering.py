@@ -87,9 +87,10 @@ def number_in_place(snapshot: Snapshot, projection: Projection, rows: int) -> tu
     _drop(snapshot, "plan", "ready", "span")
     _write_spans(snapshot, [span])
     names = "".join(f", {value.name}" for value in projection.values)
-    values = f"SELECT rowid AS n, id, NULL::VARCHAR AS fragment{names} FROM state.staged"
+    id_, other_id = ("id", "nullif(id, key)") if projection.own_id else ("key", "NULL::VARCHAR")
+    values = f"SELECT rowid AS n, {id_} AS id, NULL::VARCHAR AS fragment{names} FROM state.staged"
     connection.execute(
-        f"CREATE VIEW state.plan AS SELECT rowid AS n, key, nullif(id, key) AS id, '{span.change}' AS change, fp, "
+        f"CREATE VIEW state.plan AS SELECT rowid AS n, key, {other_id} AS id, '{span.change}' AS change, fp, "
         "NULL::VARCHAR AS problem, NULL::VARCHAR AS outcome, NULL::VARCHAR AS reason, NULL::VARCHAR AS fragment "
         "FROM state.staged"
     )
