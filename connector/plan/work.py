@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from connector.errors import CountsError
 from connector.ports import Batch, Change, Fragments
+from connector.rendering import after_comma
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -46,10 +47,10 @@ class Cut(Fragments):
         """How many rows."""
         return self.stop - self.first
 
-    def joined(self) -> bytes:
-        """Every row's JSON, separated by commas."""
+    def joined(self, head: bytes = b"", tail: bytes = b"") -> bytes:
+        """Every row's JSON, separated by commas, between `head` and `tail`."""
         offsets = self.column.offsets
-        return bytes(self.column.data[offsets[self.first] + 1 : offsets[self.stop]])
+        return b"".join((head, self.column.data[offsets[self.first] + 1 : offsets[self.stop]], tail))
 
     def ids(self) -> list[str]:
         """Every row's id at the destination."""
@@ -163,7 +164,7 @@ class PlanWork:
     def _open(self, lane: str, spans: list[Span]) -> _Stretch:
         routes = tuple(route for route in self._routes if spans[0].change in route.changes)
         columns = ", ".join(
-            f"',' || {_or_kept(self._fragments[route.name], lane)} AS f{at}" for at, route in enumerate(routes)
+            f"{_or_kept(self._fragments[route.name], lane)} AS f{at}" for at, route in enumerate(routes)
         )
         if self._cover is not None:
             columns += ", " + self._covered(self._cover, routes, lane)
@@ -275,5 +276,6 @@ def _fitting(offsets: Any, start: int, stop: int, max_bytes: int) -> int:
 
 
 def _or_kept(fragment: str, lane: str) -> str:
-    """A kept event has its JSON from the run that could not deliver it."""
-    return fragment if lane == "removed" else f"coalesce(fragment, {fragment})"
+    """SQL for a row's JSON, a comma before it. A kept event has its own from the run that could not deliver it."""
+    rendered = after_comma(fragment)
+    return rendered if lane == "removed" else f"coalesce(',' || fragment, {rendered})"

@@ -19,8 +19,8 @@ class Fragments(Protocol):
         """How many rows."""
         ...
 
-    def joined(self) -> bytes:
-        """Every row's JSON, separated by commas."""
+    def joined(self, head: bytes = b"", tail: bytes = b"") -> bytes:
+        """Every row's JSON, separated by commas, between `head` and `tail`: a body, made in one go."""
         ...
 
     def ids(self) -> list[str]:

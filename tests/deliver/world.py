@@ -181,8 +181,8 @@ class Numbers:
     def __len__(self) -> int:
         return self.stop - self.first
 
-    def joined(self) -> bytes:
-        return ",".join(map(str, range(self.first, self.stop))).encode()
+    def joined(self, head: bytes = b"", tail: bytes = b"") -> bytes:
+        return head + ",".join(map(str, range(self.first, self.stop))).encode() + tail
 
     def ids(self) -> list[str]:
         return [str(row) for row in range(self.first, self.stop)]

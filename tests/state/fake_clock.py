@@ -44,9 +44,9 @@ class NoFragments:
     def __len__(self) -> int:
         return self.count
 
-    def joined(self) -> bytes:
+    def joined(self, head: bytes = b"", tail: bytes = b"") -> bytes:
         """No JSON."""
-        return b""
+        return head + tail
 
     def ids(self) -> list[str]:
         """No ids."""

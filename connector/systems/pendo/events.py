@@ -146,13 +146,13 @@ class EventDestination:
             return self._settings.batching == "single" or self._arrays == "no"
 
     def _request(self, batch: Batch, *, as_array: bool, purpose: str) -> Request:
-        body = batch.fragments.joined()
+        head, tail = (b"[", b"]") if as_array else (b"", b"")
         return Request(
             "POST",
             self._settings.data_url + facts.TRACK_PATH.value,
             TRACK_EVENT_SECRET,
             purpose,
-            b"[" + body + b"]" if as_array else body,
+            batch.fragments.joined(head, tail),
             {"content-type": "application/json"},
             self._settings.timeouts.read_seconds,
             batch,

@@ -109,14 +109,15 @@ class ObjectDestination:
 
     def build(self, batch: Batch) -> Request:
         """The call that carries this batch."""
-        body = batch.fragments.joined()
         if batch.route.name == DELETE:
             head, tail = self._delete_frame()
             path = facts.DELETE_PATH.value.format(kind=self._kind)
-            return self._request(path, head + body + tail, self._settings.timeouts.read_seconds, batch)
+            body = batch.fragments.joined(head, tail)
+            return self._request(path, body, self._settings.timeouts.read_seconds, batch)
         group = batch.route.name.removeprefix(CLEAR)
         path = facts.VALUES_PATH.value.format(kind=self._kind, group=group)
-        return self._request(path, b"[" + body + b"]", self._settings.timeouts.metadata_seconds, batch)
+        body = batch.fragments.joined(b"[", b"]")
+        return self._request(path, body, self._settings.timeouts.metadata_seconds, batch)
 
     def judge(self, request: Request, reply: Reply) -> Verdict:
         """What the reply means for each row of the request.

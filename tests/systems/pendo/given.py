@@ -31,8 +31,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def joined(self) -> bytes:
-        return ",".join(fragment for _, fragment in self.rows).encode()
+    def joined(self, head: bytes = b"", tail: bytes = b"") -> bytes:
+        return head + ",".join(fragment for _, fragment in self.rows).encode() + tail
 
     def ids(self) -> list[str]:
         return [identifier for identifier, _ in self.rows]
