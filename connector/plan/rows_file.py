@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from connector.ports import Change
+from connector.ports import Change, Outcome
 from connector.state.hiding import open_hiding
 from connector.values import quoted_text
 
@@ -55,8 +55,8 @@ def keep_shown(snapshot: Snapshot, projection: Projection, routes: Sequence[Rout
     )
 
 
-def write_rows(snapshot: Snapshot, info: PlanInfo, path: Path) -> None:
-    """Nothing, after writing the table `result` to the file."""
+def write_rows(snapshot: Snapshot, info: PlanInfo, path: Path, rows: int) -> None:
+    """Nothing, after writing the table `result`, which has so many rows, to the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     key = "key"
     if any(info.hidden_key):
@@ -65,16 +65,18 @@ def write_rows(snapshot: Snapshot, info: PlanInfo, path: Path) -> None:
     elif info.hidden_id:
         open_hiding(snapshot.path.parent.parent).define(snapshot.connection)
     wanted = {name: name for name in COLUMNS.split(", ")} | {"key": key}
+    # A text in the file all the same, but one that takes a third of the time to write.
+    wanted |= {"change": _one_of("change", Change), "outcome": _one_of("outcome", Outcome)}
     if info.hidden_id:
         wanted["id"] = "hashed(id)"
     columns = ", ".join(name if sql == name else f"{sql} AS {name}" for name, sql in wanted.items())
     shown = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'state' AND table_name = 'shown'"
-    rows = "result LEFT JOIN state.shown USING (n)" if snapshot.one(shown) else "result"
-    columns += ", payload" if rows != "result" else ", NULL::VARCHAR AS payload"
-    small = int(snapshot.one("SELECT count(*) FROM result")) <= SORTED_ROWS
-    ordered, form = (" ORDER BY key", _BY_KEY) if small else ("", _FORM)
+    found = "result LEFT JOIN state.shown USING (n)" if snapshot.one(shown) else "result"
+    columns += ", payload" if found != "result" else ", NULL::VARCHAR AS payload"
+    ordered, form = (" ORDER BY key", _BY_KEY) if rows <= SORTED_ROWS else ("", _FORM)
     partial = path.with_suffix(".partial")
-    snapshot.connection.execute(f"COPY (SELECT {columns} FROM {rows}{ordered}) TO {quoted_text(str(partial))} ({form})")
+    chosen = f"SELECT {columns} FROM {found}{ordered}"
+    snapshot.connection.execute(f"COPY ({chosen}) TO {quoted_text(str(partial))} ({form})")
     _put_in_place(partial, path)
 
 
@@ -100,6 +102,10 @@ def sort_rows(path: Path) -> bool:
         connection.execute(f"COPY ({rows}) TO {quoted_text(str(partial))} ({_BY_KEY})")
     _put_in_place(partial, path)
     return True
+
+
+def _one_of(column: str, words: type[Change | Outcome]) -> str:
+    return f"{column}::ENUM ({', '.join(map(quoted_text, words))})"
 
 
 def _put_in_place(partial: Path, path: Path) -> None:

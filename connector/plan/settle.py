@@ -61,7 +61,7 @@ def settle(
             make_result(snapshot, info)
             settlement = Settlement(info.run_id, Counts(**info.counts), _tally(snapshot))
             if rows_path is not None:
-                write_rows(snapshot, info, rows_path)
+                write_rows(snapshot, info, rows_path, _rows(settlement))
             reach("rows-file-written")
             for statement in _fold(snapshot, info, settlement, now_ms, stopped=stopped):
                 connection.execute(statement)
@@ -123,6 +123,10 @@ def summary(settlement: Settlement) -> dict[str, Any]:
             for outcome in Outcome
         },
     }
+
+
+def _rows(settlement: Settlement) -> int:
+    return sum(sum(of.values()) for of in settlement.outcomes.values())
 
 
 def _tally(snapshot: Snapshot) -> dict[Outcome, dict[Change, int]]:

@@ -39,7 +39,7 @@ def written(snapshot: Snapshot, path: Path, rows: int, key: str = "md5(i::VARCHA
             CASE WHEN i % 10 = 0 THEN 'value ' || i || ' is ''bad''' END AS reason, NULL::VARCHAR AS cause,
             NULL::BIGINT AS call_id, 0::INTEGER AS attempts FROM range({rows}) t(i)"""
     )
-    write_rows(snapshot, info, path)
+    write_rows(snapshot, info, path, rows)
 
 
 def keys_of(path: Path) -> list[str]:

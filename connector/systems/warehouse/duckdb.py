@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MEMORY = ":memory:"
 MEMORY_LIMIT = "256MB"  # a file's blocks are kept up to this, although a run reads each but once
-BATCH_ROWS = 30_720  # at most: DuckDB makes several batches ahead
+BATCH_ROWS = 20_480  # at most: DuckDB makes several batches ahead
 PAUSES = (0.1,) * 20  # seconds to wait for a writer, each time the file is found locked
 _DESCRIBE = "describe "
 # What Arrow would hand over as another value: a wrong number, a time without its offset, the bits' own coding.
