@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from connector.errors import Problem, SourceError
-from connector.plan.differences import compared_sql, removed_sql, unchanged_sql, usable_sql
+from connector.plan.differences import compared_sql, met_sql, removed_sql, unchanged_sql, usable_sql
 from connector.plan.elsewhere import AMBIGUOUS, MARKED, bring, counted
 from connector.plan.numbering import KEPT_VALUES, PASSING_VALUES, Span, number, number_in_place
 from connector.plan.rows_file import keep_shown
@@ -220,6 +220,21 @@ def _all_new(snapshot: Snapshot, projection: Projection) -> Counts | None:
     return Counts(queried=int(queried), added=int(added))
 
 
+def _repeated(snapshot: Snapshot, ask: Ask) -> str:
+    """SQL for the keys that stand on several rows.
+
+    Where each accepted row met one row at most, only rows that met none can share a key, and those are few.
+    """
+    if ask.events or ask.key is not None:
+        return _REPEATED
+    one = snapshot.one
+    gone, new = one("SELECT count(*) FROM met WHERE row IS NULL"), "FROM met WHERE row IS NOT NULL AND a_key IS NULL"
+    rows_met = one("SELECT count(*) FROM staged") - one(f"SELECT count(*) {new}")
+    if rows_met != one("SELECT count(*) FROM state.accepted") - gone:
+        return _REPEATED
+    return f"SELECT key {new} AND key IS NOT NULL GROUP BY key HAVING count(*) > 1"
+
+
 def _shared(projection: Projection) -> str:
     """SQL for the ids that stand on two rows with different keys: only an id that is not the key can."""
     own = "GROUP BY id HAVING count(DISTINCT key) > 1" if projection.own_id else "WHERE false"
@@ -231,25 +246,25 @@ def _compare(
 ) -> Counts:
     """The counts, after making the narrow table `compared`."""
     connection = snapshot.connection
-    found = _found_again(snapshot, ask) if elsewhere is None else None
+    found = _found_again(snapshot, ask) if ask.events and elsewhere is None else None
     if found is not None and found == snapshot.size() == snapshot.one("SELECT count(*) FROM staged"):
-        # Most runs are like that: each accepted row came back once, none is new, and none is missing.
+        # Most runs are like that: each accepted event came back once, none is new, and none is missing.
         connection.execute(_NOTHING_TO_COMPARE)
         return Counts(queried=int(snapshot.one("SELECT count(*) FROM staged")), unchanged=found)
     # A chosen row, or events that are to be sent again, are wanted in Pendo: they are no baseline.
     first = ask.key is None and not ask.full_resync and snapshot.info("settled_once") is None
     baseline = ask.events and ask.skip_first and first
-    repeated, shared = (_REPEATED, _shared(projection)) if elsewhere is None else AMBIGUOUS
-    connection.execute(f"CREATE TEMP TABLE repeated AS {repeated}")
-    connection.execute(f"CREATE TEMP TABLE shared AS {shared}")
     narrowed = not baseline and not ask.full_resync and snapshot.size() > 0
     # A table of its own: two large joins at once would need twice the memory.
-    rows = usable_sql(projection, events=ask.events, differing=narrowed)
-    connection.execute(f"CREATE TEMP TABLE usable AS {rows}")
-    connection.execute(compared_sql(projection, ask, baseline=baseline, rows="FROM usable"))
-    connection.execute("DROP TABLE usable")
+    connection.execute(f"CREATE TEMP TABLE met AS {met_sql(projection, ask, differing=narrowed)}")
+    repeated, shared = (_repeated(snapshot, ask), _shared(projection)) if elsewhere is None else AMBIGUOUS
+    connection.execute(f"CREATE TEMP TABLE repeated AS {repeated}")
+    connection.execute(f"CREATE TEMP TABLE shared AS {shared}")
+    connection.execute(compared_sql(projection, ask, baseline=baseline, rows=usable_sql()))
     if not ask.events:
-        connection.execute(removed_sql(ask, has_route=any(Change.REMOVED in route.changes for route in routes)))
+        owed = bool(snapshot.one("SELECT count(*) FROM state.undelivered WHERE touched"))
+        has_route = any(Change.REMOVED in route.changes for route in routes)
+        connection.execute(removed_sql(ask, has_route=has_route, owed=owed))
     if baseline:
         connection.execute(
             "INSERT INTO state.accepted SELECT key, NULL, NULL FROM compared "
@@ -259,21 +274,32 @@ def _compare(
         snapshot.keep("settled_once", ask.run_id)
     unchanged = snapshot.one("SELECT count(*) FROM compared WHERE lane IS NULL")
     if narrowed:
-        unchanged = found
-        if found is None or snapshot.one("SELECT count(*) FROM repeated"):
-            unchanged = snapshot.one(unchanged_sql(events=ask.events))
+        unchanged = _unchanged(snapshot, ask, found, elsewhere)
+    connection.execute("DROP TABLE met")
     return counted(_counts(snapshot, int(unchanged)), elsewhere)
 
 
+def _unchanged(snapshot: Snapshot, ask: Ask, found: int | None, elsewhere: Elsewhere | None) -> int:
+    """How many rows are as they were accepted: those of `accepted` that are not in `met`, where no key is repeated.
+
+    The other counts are of the staged rows, so that these can contradict them.
+    """
+    one = snapshot.one
+    if one("SELECT count(*) FROM repeated") or elsewhere is not None or (ask.events and found is None):
+        return int(one(unchanged_sql(events=ask.events)))
+    chosen = f" WHERE key = {quoted_text(ask.key)}" if ask.key is not None else ""
+    accepted = f"SELECT count(*) FROM state.accepted{chosen}"
+    return int(one(accepted)) - int(one("SELECT count(a_key) FROM met")) if found is None else found
+
+
 def _found_again(snapshot: Snapshot, ask: Ask) -> int | None:
-    """How many accepted rows the model returned as they are; None where more than that says what is unchanged."""
+    """How many accepted events the model returned; None where more than that says what is unchanged."""
     size, one = snapshot.size(), snapshot.one
     if ask.full_resync or ask.key is not None or not size:
         return None
     if one("SELECT count(*) FROM state.undelivered") or one("SELECT count(*) FROM state.deleted"):
         return None
-    same = "s.key = a.key" if ask.events else "s.key = a.key AND s.fp = a.fp"
-    return int(one(f"SELECT count(*) FROM state.accepted a WHERE EXISTS (SELECT 1 FROM staged s WHERE {same})"))
+    return int(one("SELECT count(*) FROM state.accepted a WHERE EXISTS (SELECT 1 FROM staged s WHERE s.key = a.key)"))
 
 
 def _info(projection: Projection, routes: Sequence[Route], ask: Ask, counts: Counts) -> PlanInfo:

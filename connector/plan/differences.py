@@ -19,18 +19,27 @@ if TYPE_CHECKING:
 _USABLE = "key IS NOT NULL AND key NOT IN (SELECT key FROM repeated)"
 
 
-def usable_sql(projection: Projection, *, events: bool, differing: bool) -> str:
-    """SQL for the usable rows, all or those that are not as they were accepted.
+def met_sql(projection: Projection, ask: Ask, *, differing: bool) -> str:
+    """SQL for the rows beside what was accepted of them, all or those that are not as they were accepted.
 
-    row, key, id, problem, the fingerprint where it is compared with one, and a_key, a_fp: what was accepted.
+    row, key, id, problem, the fingerprint where it is compared with one, and a_key, a_id, a_fp: what was accepted. Of
+    objects, also what was accepted and is in the model no more: `row` is NULL there. One join for both, because each
+    looks at every key.
     """
-    # Events are staged without a fingerprint, because only those that were not delivered need it.
-    owed = f"CASE WHEN key IN (SELECT key FROM state.undelivered) THEN {projection.fingerprint} END"
-    different = f" AND NOT ({_is_accepted(events=events)})" if differing else ""
-    rows = f"SELECT rowid AS row, *, {'NULL' if events else 'fp'} AS known FROM staged"
+    chosen = f" WHERE key = {quoted_text(ask.key)}" if ask.key is not None else ""
+    fp, kind = "fp", "FULL"
+    if ask.events:
+        # Events are staged without a fingerprint, because only those that were not delivered need it.
+        fp, kind = f"CASE WHEN key IN (SELECT key FROM state.undelivered) THEN {projection.fingerprint} END", "LEFT"
+    different = f" WHERE NOT coalesce({_is_accepted(events=ask.events)}, false)" if differing else ""
     return f"""
-    SELECT row, key, id, problem, {owed if events else "known"} AS fp, a_key, a_fp FROM ({rows}) s
-    LEFT JOIN (SELECT key AS a_key, fp AS a_fp FROM state.accepted) ON a_key = key WHERE {_USABLE}{different}"""
+    SELECT rowid AS row, key, id, problem, {fp} AS fp, a_key, a_id, a_fp FROM staged s
+    {kind} JOIN (SELECT key AS a_key, id AS a_id, fp AS a_fp FROM state.accepted{chosen}) ON a_key = key{different}"""
+
+
+def usable_sql() -> str:
+    """SQL for the rows of `met` that stand for themselves."""
+    return f"SELECT row, key, id, problem, fp, a_key, a_fp FROM met WHERE row IS NOT NULL AND {_USABLE}"
 
 
 def unchanged_sql(*, events: bool) -> str:
@@ -46,7 +55,7 @@ def _is_accepted(*, events: bool) -> str:
     An event that was sent again on purpose and did not arrive is owed, although it was accepted once.
     """
     if not events:
-        return "a_key IS NOT NULL AND a_fp IS NOT DISTINCT FROM s.fp"
+        return "a_key IS NOT NULL AND a_fp = s.fp"
     return "a_key IS NOT NULL AND key NOT IN (SELECT key FROM state.undelivered)"
 
 
@@ -102,10 +111,11 @@ def compared_sql(projection: Projection, ask: Ask, *, baseline: bool, rows: str)
     ){kept}"""
 
 
-def removed_sql(ask: Ask, *, has_route: bool) -> str:
+def removed_sql(ask: Ask, *, has_route: bool, owed: bool) -> str:
     """SQL that adds the rows which Pendo has, or may have, from this sync and the model no longer returns.
 
-    What was said of an undelivered row holds for its removal where it was one: those have no fingerprint.
+    What was said of an undelivered row holds for its removal where it was one: those have no fingerprint. `owed`: Pendo
+    may have some of an undelivered row. To look for those among all rows takes its time.
     """
     chosen = f"AND key = {quoted_text(ask.key)}" if ask.key is not None else ""
     lane, outcome, reason = "'settled'", f"'{Outcome.SUCCEEDED}'", "NULL"
@@ -113,12 +123,14 @@ def removed_sql(ask: Ask, *, has_route: bool) -> str:
         lane = "CASE WHEN u_outcome = 'quarantined' THEN 'settled' WHEN u_cause = 'row' THEN 'alone' ELSE 'removed' END"
         outcome = "CASE WHEN u_outcome = 'quarantined' THEN u_outcome END"
         reason = "CASE WHEN u_outcome = 'quarantined' THEN u_reason END"
+    had = "SELECT a_key AS key, a_id AS id FROM met WHERE row IS NULL"
+    if owed:
+        had += f"""
+        UNION ALL
+        SELECT key, id FROM state.undelivered u WHERE touched AND key NOT IN (SELECT key FROM state.accepted)
+            AND NOT EXISTS (SELECT 1 FROM staged s WHERE s.key = u.key) {chosen}"""
     return f"""
     INSERT INTO compared
-    SELECT NULL, key, coalesce(id, key), 'removed', {lane}, {outcome}, {reason}, NULL FROM (
-        SELECT key, id FROM state.accepted
-        UNION ALL
-        SELECT key, id FROM state.undelivered WHERE touched AND key NOT IN (SELECT key FROM state.accepted)) AS had
+    SELECT NULL, key, coalesce(id, key), 'removed', {lane}, {outcome}, {reason}, NULL FROM ({had}) AS had
     LEFT JOIN (SELECT key AS u_key, outcome AS u_outcome, cause AS u_cause, last_reason AS u_reason
-        FROM state.undelivered WHERE fp IS NULL) ON u_key = key
-    WHERE NOT EXISTS (SELECT 1 FROM staged WHERE staged.key = had.key) {chosen}"""
+        FROM state.undelivered WHERE fp IS NULL) ON u_key = key"""
