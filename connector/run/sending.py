@@ -53,7 +53,7 @@ def send_plan(it: Fitted, snapshot: Snapshot, plan: Plan, ending: Ending, timing
         monotonic=means.clock.monotonic,
         cover=it.projection.cover,
     )
-    with closing(work):
+    with snapshot.passing(), closing(work):
         work.set_send_time(means.now_ms)
         delivered = deliver(work, *seams, means.progress.rows)
     journal.flush()

@@ -34,7 +34,8 @@ from connector.values import quoted_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MEMORY_BYTES = 256_000_000  # that DuckDB may hold; it fills it with blocks that are read but once
+MEMORY_BYTES = 224_000_000  # that DuckDB may hold where rows are compared
+PASSING_BYTES = 128_000_000  # and where they only pass: what is read but once need not be kept
 SHRINK_BYTES = 32_000_000
 # Rows that are packed and written together: as many as arrive together. DuckDB's own 122,880 are put together from
 # several of those first: then staging takes a quarter more time, and 50 MB more.
@@ -105,6 +106,16 @@ class Snapshot:
             raise
         finally:
             self._inside = False
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Nothing; inside it rows are read one after another, and once: hardly any of them stays in memory."""
+        with suppress(duckdb.OutOfMemoryException):  # where there is no disk to move the rest to, it stays
+            self.connection.execute(f"SET memory_limit = '{PASSING_BYTES}B'")
+        try:
+            yield
+        finally:
+            self.connection.execute(f"SET memory_limit = '{MEMORY_BYTES}B'")
 
     def shrink(self) -> None:
         """Nothing, after giving the disk back what a large plan has left free in the file, if that is most of it.
