@@ -56,6 +56,7 @@ _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "BIGNUM"}
 _WHOLE |= {"U" + name for name in _WHOLE}
 _TIMES = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
 _EARLIEST, _LATEST = "TIMESTAMP '0001-01-01'", "TIMESTAMP '9999-12-31 23:59:59.999999'"
+_JSON_TEXT, _LENIENT = r'"([^"\\]|\\.)*"', r"(?i)nan|inf|,[ \t\r\n]*[]}]"
 _TRUE, _FALSE = "'true', 't', 'yes', 'y', 'on', '1'", "'false', 'f', 'no', 'n', 'off', '0'"
 
 
@@ -292,5 +293,8 @@ def _boolean(sql: str, kind: Kind) -> str:
 
 def _list(sql: str, kind: Kind) -> str:
     text = f"to_json({sql})::VARCHAR" if kind is Kind.LIST else f"({sql})::VARCHAR"
-    # NaN inside a list has no JSON. What is valid and begins with a bracket is an array; json_type would raise.
-    return f"CASE WHEN json_valid({text}) AND starts_with(ltrim({text}), '[') THEN {text} END"
+    # What is valid and begins with a bracket is an array; json_type would raise. DuckDB takes NaN, infinity and a comma
+    # before a bracket for valid, and no other reader of JSON does.
+    bare = f"regexp_replace({text}, '{_JSON_TEXT}', '0', 'g')"
+    strict = f"json_valid({text}) AND NOT regexp_matches({bare}, '{_LENIENT}')"
+    return f"CASE WHEN {strict} AND starts_with(ltrim({text}), '[') THEN {text} END"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
 from connector.ports import ValueType
-from connector.values import Kind, json_text, kind_of, plain_text, typed, unfit_reason
+from connector.values import Kind, always_fits, json_text, kind_of, plain_text, typed, unfit_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,3 +163,55 @@ def test_a_kind_that_can_never_fit_is_refused_with_a_reason(of: Kind, wanted: Va
 def test_a_type_has_a_kind(name: str, expected: Kind) -> None:
     assert kind_of(name) is expected
     assert (expected.default is None) == (expected is Kind.BLOB)
+
+
+_ODD = (
+    "''", "' '", "'a' || chr(0) || 'b'", "'\u00e9'", "'nan'", "'3fa85f64-5717-4562-b3fc-2c963f66afa6'::UUID",
+    "'1'::BIT", "'a'::ENUM ('a', 'b')", "'{}'::JSON", "0", "(-128)::TINYINT", "18446744073709551615::UBIGINT",
+    "170141183460469231731687303715884105727::HUGEINT", "340282366920938463463374607431768211455::UHUGEINT",
+    "1::DECIMAL(38, 0)", "true", "false",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", ValueType)
+@pytest.mark.parametrize("sql", _ODD)
+def test_what_always_fits_needs_no_check(connection: duckdb.DuckDBPyConnection, sql: str, wanted: ValueType) -> None:
+    of = kind(connection, sql)
+    if always_fits(of, wanted):
+        assert first(connection, typed(f"({sql})", of, wanted)) is not None
+
+
+@pytest.mark.parametrize(
+    ("sql", "wanted"),
+    [
+        ("'infinity'::DOUBLE", ValueType.STRING), ("'nan'::FLOAT", ValueType.FLOAT), ("'x'", ValueType.INTEGER),
+        ("'perhaps'", ValueType.BOOLEAN), ("'infinity'::DATE", ValueType.DATE), ("'x'", ValueType.TIME),
+        ("170141183460469231731687303715884105727::HUGEINT", ValueType.INTEGER), ("['nan'::DOUBLE]", ValueType.LIST),
+    ],
+)  # fmt: skip
+def test_what_may_not_fit_is_checked(connection: duckdb.DuckDBPyConnection, sql: str, wanted: ValueType) -> None:
+    of = kind(connection, sql)
+
+    assert first(connection, typed(f"({sql})", of, wanted)) is None
+    assert not always_fits(of, wanted)
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("[1.5, 'nan'::DOUBLE]", None),
+        ("[{'a': '-infinity'::FLOAT}]", None),
+        ("'[1, NaN]'", None),
+        ("'[1,]'", None),
+        ("'[{\"a\": 1, \n}]'", None),
+        ("""['nan', 'a,]', 'q"x,}', 'back\\']""", """["nan","a,]","q\\"x,}","back\\\\"]"""),
+        ("'[true, null, [], {}]'", "[true, null, [], {}]"),
+    ],
+)
+def test_a_list_is_sent_only_when_every_reader_of_json_takes_it(
+    connection: duckdb.DuckDBPyConnection, sql: str, text: str | None
+) -> None:
+    found = first(connection, typed(f"({sql})", kind(connection, sql), ValueType.LIST))
+
+    assert found == text
+    assert found is None or json.loads(found)
