@@ -7,6 +7,7 @@ but through `quoted`. The dialect is DuckDB's: the comparison and the rendering 
 from __future__ import annotations
 
 import difflib
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
@@ -63,8 +64,9 @@ class Caution:
 class Projection:
     """The compiled mapping.
 
-    `key`, `id`, `values` and `problem` are SQL over the model's columns; `fingerprint` and `fragments` (by route) are
-    SQL over the staged columns, where `id` and the values' names stand. `types` says by label what each cell becomes.
+    `key`, `id` and `values` are SQL over the model's columns, `problem` over these and over the values by their names.
+    `fingerprint` and `fragments` (by route) are SQL over the staged columns, where `id` and the values' names stand.
+    `types` says by label what each cell becomes.
     """
 
     key: str
@@ -77,6 +79,17 @@ class Projection:
     own_id: bool
     cautions: tuple[Caution, ...] = ()
     cover: Cover | None = None
+
+    def staged(self, rows: str, more: str = "") -> str:
+        """SQL for what is staged of `rows`, a table like the model: key, id where it is another one, problem, values.
+
+        Two selects, so that a check of a value does not make the value once more. `more` is added to the outer one.
+        """
+        values = "".join(f", {value.sql} AS {value.name}" for value in self.values)
+        names = "".join(f", {value.name}" for value in self.values)
+        own_id = f", {self.id} AS id" if self.own_id else ""
+        chosen = f"{self.key} AS key{own_id}, {self.problem} AS problem{names}{more}"
+        return f"SELECT {chosen} FROM (SELECT *{values} FROM {rows})"
 
 
 def compile_sync(
@@ -116,6 +129,9 @@ class _Compiler:
         self.model = model
         self.problems: list[Problem] = []
         self.names = self._fold(columns.names)
+        self.letter = "v"
+        while any(re.fullmatch(rf"{self.letter}\d+", name) for name in self.names):
+            self.letter += "_"
         self.connection = _database().cursor()
         if not self.problems:
             self.connection.register("model", columns.empty_table())
@@ -241,7 +257,7 @@ class _Compiler:
             )
             return
         safe = f"{_tried(sql)}.v" if cell.sql is not None else sql
-        value = Value(f"v{len(self.values)}", typed(safe, kind, wanted), wanted)
+        value = Value(f"{self.letter}{len(self.values)}", typed(safe, kind, wanted), wanted)
         self.values[cell] = value
         tests = _tests(cell, sql, safe, value, kind, hidden=self.redaction.hides(cell))
         if tests:
@@ -317,26 +333,28 @@ def _tried(sql: str) -> str:
 def _tests(cell: Cell, sql: str, safe: str, value: Value, kind: Kind, *, hidden: bool) -> list[str]:
     """SQL, as branches of a CASE, for the reasons why this cell makes the row unfit; a hidden value is in none."""
     label = quoted_text(cell.label)
+    stored = value.sql if cell.label == ID_LABEL else value.name  # the id is staged beside the values
     tests = []
     if cell.sql is not None:
         tests.append(f"WHEN {_tried(sql)} IS NULL THEN {label} || ': the expression failed on this row'")
     if cell.required:
         tests.append(f"WHEN ({safe}) IS NULL THEN {label} || ' is empty (NULL)'")
     if value.type is ValueType.ID:
-        tests.append(f"WHEN trim({value.sql}) = '' THEN {label} || ' is blank'")
+        # Whatever is blank sorts before '!', and to compare is far cheaper than to trim.
+        tests.append(f"WHEN {stored} < '!' AND trim({stored}) = '' THEN {label} || ' is blank'")
     if cell.never:
         listed = ", ".join(quoted_text(text) for text in cell.never)
-        named = "'a text that is no id'" if hidden else f"to_json({value.sql})::VARCHAR"
-        tests.append(f"WHEN ({value.sql}) IN ({listed}) THEN {label} || ' is ' || {named}")
+        named = "'a text that is no id'" if hidden else f"to_json({stored})::VARCHAR"
+        tests.append(f"WHEN {stored} IN ({listed}) THEN {label} || ' is ' || {named}")
     if cell.ahead_s is not None:
         # The cell is milliseconds since 1970, and so is the time of the run.
-        late = f"({value.sql}) > {SEND_TIME} + {cell.ahead_s * 1000}"
+        late = f"{stored} > {SEND_TIME} + {cell.ahead_s * 1000}"
         tests.append(f"WHEN {late} THEN {label} || ' is in the future'")
     shown = "'a value that is redacted'" if hidden else f"to_json(left({plain_text(safe, kind)}, 100))::VARCHAR"
     article = {"integer": "an integer", "list": "a list", "epoch_ms": "a time"}.get(value.type, f"a {value.type}")
     if not always_fits(kind, value.type):
         tests.append(
-            f"WHEN ({safe}) IS NOT NULL AND ({value.sql}) IS NULL "
+            f"WHEN ({safe}) IS NOT NULL AND {stored} IS NULL "
             f"THEN {label} || ': ' || {shown} || ' cannot be read as {article}'"
         )
     return tests

@@ -134,10 +134,7 @@ def stage(
     in_file = fit and ask.key is None and not ask.skip_first and _holds_nothing(snapshot)
     connection.execute("DROP TABLE IF EXISTS state.staged")  # of a process that died before it had a plan
     connection.execute(f"SET VARIABLE send_time_ms = {now_ms}")
-    values = "".join(f", {value.sql} AS {value.name}" for value in projection.values)
-    own_id = f", {projection.id} AS id" if projection.own_id else ""
-    named = f"{projection.key} AS key{own_id}, {projection.problem} AS problem{values}"
-    rows = f"SELECT {named}{MARKED if marked else ''} FROM batches"
+    rows = projection.staged("batches", MARKED if marked else "")
     chosen = f" WHERE key = {quoted_text(ask.key)}" if ask.key is not None else ""
     fp = "NULL::UHUGEINT" if ask.events else projection.fingerprint
     connection.register("batches", batches)

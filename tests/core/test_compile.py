@@ -19,15 +19,14 @@ from tests.core.ground import MATCH, NOW_MS, UPSERTS, cell, compiled, event_rout
 def rendered(model: pa.Table, of: Route, *, key: tuple[str, ...] = ("id",)) -> list[dict[str, Any]]:
     """Key, id, problem, fingerprint and parsed JSON of each row."""
     projection = compiled([of], model, key=key)
-    staged = "".join(f", {value.sql} AS {value.name}" for value in projection.values)
     with closing(duckdb.connect(":memory:")) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET VARIABLE send_time_ms = {NOW_MS}")
         connection.register("model", model)
-        named = f"{projection.key} AS key, {projection.id} AS id, {projection.problem} AS problem{staged}"
+        more = "" if projection.own_id else f", {projection.key} AS id"
         rows = connection.execute(
             f"SELECT key, id, problem, {projection.fingerprint} AS fp, {projection.fragments[of.name]} AS body "
-            f"FROM (SELECT {named} FROM model)"
+            f"FROM ({projection.staged('model', more)})"
         ).fetchall()
     names = ("key", "id", "problem", "fp", "body")
     found = [dict(zip(names, row, strict=True)) for row in rows]
@@ -235,3 +234,12 @@ def test_an_id_of_its_own_is_told_from_the_key() -> None:
     assert compiled([route("r")], model, key=("row_id",)).own_id
     assert not compiled([route("r")], model, key=("id",)).own_id
     assert MATCH.label == "match"
+
+
+def test_a_model_may_have_columns_that_are_named_like_staged_ones() -> None:
+    model = table("SELECT 1 AS id, 'a' AS v0, 'b' AS v1, 7 AS v_0, 'k' AS key, 'p' AS problem")
+
+    row = rendered(model, route("custom", "v0", "v1", "v_0", "key", "problem"))[0]
+
+    assert row["json"]["values"] == {"v0": "a", "v1": "b", "v_0": 7, "key": "k", "problem": "p"}
+    assert row["problem"] is None
