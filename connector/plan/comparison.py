@@ -282,11 +282,13 @@ def _unchanged(snapshot: Snapshot, ask: Ask, found: int | None, elsewhere: Elsew
     The other counts are of the staged rows, so that these can contradict them.
     """
     one = snapshot.one
-    if one("SELECT count(*) FROM repeated") or elsewhere is not None or (ask.events and found is None):
+    repeated = one("SELECT count(*) FROM repeated")
+    if found is not None and not repeated:
+        return found
+    if ask.events or elsewhere is not None or repeated:
         return int(one(unchanged_sql(events=ask.events)))
     chosen = f" WHERE key = {quoted_text(ask.key)}" if ask.key is not None else ""
-    accepted = f"SELECT count(*) FROM state.accepted{chosen}"
-    return int(one(accepted)) - int(one("SELECT count(a_key) FROM met")) if found is None else found
+    return int(one(f"SELECT count(*) FROM state.accepted{chosen}")) - int(one("SELECT count(a_key) FROM met"))
 
 
 def _found_again(snapshot: Snapshot, ask: Ask) -> int | None:

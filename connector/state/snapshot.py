@@ -110,7 +110,7 @@ class Snapshot:
     @contextmanager
     def passing(self) -> Iterator[None]:
         """Nothing; inside it rows are read one after another, and once: hardly any of them stays in memory."""
-        with suppress(duckdb.OutOfMemoryException):  # where there is no disk to move the rest to, it stays
+        with suppress(duckdb.OutOfMemoryException, duckdb.IOException):  # without a disk to move the rest to, it stays
             self.connection.execute(f"SET memory_limit = '{PASSING_BYTES}B'")
         try:
             yield
