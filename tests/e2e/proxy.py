@@ -82,6 +82,7 @@ class Proxy:
     swallowed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _server: asyncio.Server | None = None
     _background: asyncio.Task[None] | None = None
+    _taken: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -107,11 +108,16 @@ class Proxy:
         """Nothing; for that time nobody can connect. Connections that are open go on."""
         if self._server is None:
             return
+        waiting = _queued(self._server)
         self.close()
+        self._taken += [asyncio.create_task(self._take(connection)) for connection in waiting]
         await asyncio.sleep(seconds)
         while self.stays and self.script is not None:  # noqa: ASYNC110 - another thread ends it
             await asyncio.sleep(0.001)
         await self.listen()
+
+    async def _take(self, connection: socket.socket) -> None:
+        await self._serve(*await asyncio.open_connection(sock=connection))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -162,6 +168,19 @@ class Proxy:
             return await _message(reader)
         finally:
             await _close(writer)
+
+
+def _queued(server: asyncio.Server) -> list[socket.socket]:
+    """The connections that nobody has taken yet: when the port is closed, they would be reset, and not be refused."""
+    found = []
+    for listening in server.sockets:
+        with socket.socket(fileno=listening.dup().detach()) as port, suppress(BlockingIOError):
+            port.setblocking(False)
+            while True:
+                found.append(port.accept()[0])
+    for connection in found:
+        connection.setblocking(False)
+    return found
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
