@@ -12,7 +12,7 @@ from connector.ports import Fault, Judged, NoReply, Refused, TryAgain, Unknown
 from connector.state.clock import pause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from tenacity import RetryCallState
@@ -79,9 +79,33 @@ class Attempts:
         """
         answer = Answer(request, route, parent)
         self._once(answer)
-        if self._is_worth_another(answer):
-            self._again(answer)
+        self.pursue(answer)
         return answer
+
+    def pursue(self, answer: Answer) -> None:
+        """Nothing, after as many further attempts as are worth it; blocks while they wait."""
+        if self.is_worth_another(answer):
+            self._again(answer)
+
+    def begin_all(self, answers: Sequence[Answer]) -> None:
+        """Nothing, when the first attempts of all these are durable as intended; their turns have come."""
+        for _ in answers:
+            reach("before-intent")
+        call_ids = self._journal.begin_all([answer.request for answer in answers])
+        for answer, call_id in zip(answers, call_ids, strict=True):
+            self._begun(answer, call_id)
+
+    def arrived(self, answer: Answer, call_id: int, reply: Reply | NoReply) -> None:
+        """Nothing, after noting what came back from the attempt under way, and what it means."""
+        reach("before-answer")
+        self._journal.answer(call_id, reply)
+        reach("before-verdict")
+        answer.reply, answer.verdict = reply, self._judge(answer, reply)
+
+    def broke(self, call_id: int, defect: BaseException) -> None:
+        """Nothing, after noting that the attempt under way ended in the connector: nobody knows what came of it."""
+        reply = NoReply(f"{type(defect).__name__} in the connector", maybe_applied=True, ms=0.0)
+        self._journal.answer(call_id, reply)
 
     def _once(self, answer: Answer) -> None:
         """Nothing, after one attempt, or after marking the answer as stopped."""
@@ -96,20 +120,20 @@ class Attempts:
         if answer.open and answer.verdict is not None:
             # A doubt stays open until the next intent stands, so that a crash meanwhile leaves it as one.
             journal.settle(last_id, verdict_name(answer.verdict), reason_of(answer.verdict))
+        self._begun(answer, call_id)
+        try:
+            reply = self._destination.send(request)
+        except BaseException as defect:
+            self.broke(call_id, defect)
+            raise
+        self.arrived(answer, call_id, reply)
+
+    def _begun(self, answer: Answer, call_id: int) -> None:
         answer.call_id, answer.open = call_id, True
         answer.attempts += 1
         self.sent += 1
         self.retried += answer.attempts > 1
         self.split += answer.parent is not None
-        try:
-            reply = self._destination.send(request)
-        except BaseException as defect:
-            journal.answer(call_id, NoReply(f"{type(defect).__name__} in the connector", maybe_applied=True, ms=0.0))
-            raise
-        reach("before-answer")
-        journal.answer(call_id, reply)
-        reach("before-verdict")
-        answer.reply, answer.verdict = reply, self._judge(answer, reply)
 
     def _judge(self, answer: Answer, reply: Reply | NoReply) -> Verdict:
         if isinstance(reply, NoReply):
@@ -133,7 +157,7 @@ class Attempts:
                 assert_never(verdict)
         return verdict
 
-    def _is_worth_another(self, answer: Answer) -> bool:
+    def is_worth_another(self, answer: Answer) -> bool:
         """True when the last attempt settled nothing and the same request may go out again."""
         match answer.verdict:
             case TryAgain():
@@ -171,7 +195,7 @@ class Attempts:
             sleep=sleep,
             wait=lambda _: self._wait_s(answer),
             stop=is_over,
-            retry=retry_if_result(self._is_worth_another),
+            retry=retry_if_result(self.is_worth_another),
             before_sleep=lambda _: self._before_waiting(answer),
             retry_error_callback=give_up,
         )

@@ -88,7 +88,10 @@ class Courier:
 
     def offer(self, part: Part) -> Refusal | None:
         """None when all rows are settled, else the refusal that leaves them open."""
-        answer = self.send(self._destination.build(part.batch), part)
+        return self.settled_by(part, self.send(self._destination.build(part.batch), part))
+
+    def settled_by(self, part: Part, answer: Answer) -> Refusal | None:
+        """None after settling all rows as the answer says, else the refusal that leaves them open."""
         if isinstance(answer.verdict, Refused):
             return Refusal(part.after(answer), answer.verdict)
         self.close(part, answer)

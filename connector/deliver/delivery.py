@@ -1,4 +1,4 @@
-"""The workers of a run: each takes ranges of the plan and sends them, until there are none or the run ends."""
+"""The threads of a run: each takes ranges of the plan and sends them, until there are none or the run ends."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import threading
 from typing import TYPE_CHECKING
 
 from connector.deliver.attempt import Means
-from connector.deliver.courier import Courier
 from connector.deliver.policy import Delivered
 from connector.deliver.sheet import empty_tally
-from connector.deliver.split import Splitter
+from connector.deliver.singles import Singles, travel_alone
 from connector.deliver.watch import LOOK_S, Watch
+from connector.deliver.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
     from connector.deliver.policy import Policy
-    from connector.deliver.sheet import Tally
-    from connector.ports import Batch, Clock, Destination, Journal, Limiter, Outcome, Work
-
-    Progress = Callable[[Outcome, int], None]
+    from connector.deliver.worker import Progress
+    from connector.ports import Clock, Destination, Journal, Limiter, Outcome, Work
 
 
 def deliver(  # noqa: PLR0913, PLR0917 - each is a seam of its own
@@ -49,8 +47,7 @@ def deliver(  # noqa: PLR0913, PLR0917 - each is a seam of its own
             with telling:
                 progress(outcome, rows)
 
-    workers = [_Worker(work, means, watch, tell) for _ in range(policy.concurrency)]
-    _run(workers, watch)
+    workers = _work_off(work, means, watch, tell)
     try:
         journal.flush()
     finally:
@@ -61,7 +58,7 @@ def deliver(  # noqa: PLR0913, PLR0917 - each is a seam of its own
         for outcome, counts in worker.tally.items():
             for change, rows in counts.items():
                 tally[outcome][change] += rows
-    attempts = [worker.courier.attempts for worker in workers]
+    attempts = [worker.attempts for worker in workers]
     return Delivered(
         tally=tally,
         sent=sum(each.sent for each in attempts),
@@ -73,12 +70,23 @@ def deliver(  # noqa: PLR0913, PLR0917 - each is a seam of its own
     )
 
 
-def _run(workers: Sequence[_Worker], watch: Watch) -> None:
-    """Nothing, when all workers are done."""
+def _work_off(work: Work, means: Means, watch: Watch, tell: Progress) -> Sequence[Worker]:
+    """Who sent, and counted, when there is nothing left to send or the run ends."""
+    most = means.policy.concurrency
+    flight = means.destination.flight(most) if travel_alone(means.destination) else None
+    if flight is None:
+        workers = [Worker(work, means, watch, tell) for _ in range(most)]
+        _run([worker.run for worker in workers], watch)
+        return workers
+    singles = Singles(work, means, watch, tell, flight)
+    _run([singles.run], watch)
+    return singles.workers
+
+
+def _run(jobs: Sequence[Callable[[], None]], watch: Watch) -> None:
+    """Nothing, when all jobs are done, each in a thread of its own."""
     # Daemons, so that a second Ctrl-C ends the program at once: the journal holds what is in flight.
-    threads = [
-        threading.Thread(target=worker.run, name=f"deliver-{at}", daemon=True) for at, worker in enumerate(workers)
-    ]
+    threads = [threading.Thread(target=job, name=f"deliver-{at}", daemon=True) for at, job in enumerate(jobs)]
     try:
         for thread in threads:
             thread.start()
@@ -89,35 +97,3 @@ def _run(workers: Sequence[_Worker], watch: Watch) -> None:
     except BaseException:
         watch.halt()
         raise
-
-
-class _Worker:
-    """One thread of a delivery."""
-
-    def __init__(self, work: Work, means: Means, watch: Watch, tell: Progress) -> None:
-        self._work = work
-        self._watch = watch
-        self._tell = tell
-        self.courier = Courier(means, watch)
-        self._splitter = Splitter(self.courier, means, watch)
-        self.tally: Tally = empty_tally()
-
-    def run(self) -> None:
-        """Nothing, after the last range this worker took; an exception is left with the watch."""
-        try:
-            while not self._watch.ended():
-                batches = self._work.take(self._watch.limits)
-                if batches is None:
-                    return
-                self._deliver(batches)
-        except BaseException as defect:  # noqa: BLE001 - `deliver` raises it again
-            self._watch.fail(defect)
-
-    def _deliver(self, batches: tuple[Batch, ...]) -> None:
-        """Nothing, when every row of a range is settled on all its routes and counted."""
-        sheet = self.courier.open_sheet(batches)
-        for batch in batches:
-            self._splitter.send(batch)
-        sheet.count(self.tally, self._work.changes)
-        for first, stop, outcome in sheet.runs():
-            self._tell(outcome, stop - first)

@@ -12,7 +12,7 @@ from connector.deliver.probe import Prober
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from connector.deliver.attempt import Means
+    from connector.deliver.attempt import Answer, Means
     from connector.deliver.watch import Watch
     from connector.ports import Batch
 
@@ -36,12 +36,20 @@ class Splitter:
 
     def send(self, batch: Batch) -> None:
         """Nothing, when every row of the batch is settled."""
-        waiting = deque((Part(batch),))
+        self._send(deque((Part(batch),)))
+
+    def settle(self, part: Part, answer: Answer) -> None:
+        """Nothing, when every row of a part is settled that was answered; sends on where a refusal leaves several."""
+        refusal = self._courier.settled_by(part, answer)
+        if refusal is not None:
+            self._send(deque(self._resolve(refusal)))
+
+    def _send(self, waiting: deque[Part]) -> None:
         while waiting:
             part = waiting.popleft()
             rows = len(part.batch)
             # What fits may have changed since the batch was cut.
-            fits = max(1, self._watch.limits.get(batch.route.name, rows))
+            fits = max(1, self._watch.limits.get(part.batch.route.name, rows))
             if fits < rows:
                 waiting.extendleft(part.piece(at, min(at + fits, rows)) for at in reversed(range(0, rows, fits)))
                 continue

@@ -57,6 +57,10 @@ class Journal(Protocol):
         """
         ...
 
+    def begin_all(self, requests: Sequence[Request]) -> list[int]:
+        """The ids of new calls, each the first attempt of its request: what `begin` does, for many at once."""
+        ...
+
     def answer(self, call_id: int, reply: Reply | NoReply) -> None:
         """Nothing, after noting what came back."""
         ...
@@ -77,6 +81,13 @@ class Limiter(Protocol):
 
     def acquire(self, route: Route | None = None) -> bool:
         """True when a request may go out now, after its turn came; False when the run was cancelled meanwhile."""
+        ...
+
+    def claim(self) -> float:
+        """0.0 when a request may go out now, else the seconds after which to ask again; does not wait.
+
+        For routes without a `min_interval_s`.
+        """
         ...
 
     def slow_down(self, after_s: float | None = None) -> None:

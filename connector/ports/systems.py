@@ -80,7 +80,7 @@ class KeepsOpen(Protocol):
 
 
 class Destination(Protocol):
-    """One sync's view of a destination. Everything but `send` is pure."""
+    """One sync's view of a destination. Everything but `send` and `flight` is pure."""
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -119,7 +119,27 @@ class Destination(Protocol):
         ...
 
     def send(self, request: Request) -> Reply | NoReply:
-        """The answer, or why there is none. The only method that touches the network. Thread-safe."""
+        """The answer, or why there is none. Nothing but this and `flight` touches the network. Thread-safe."""
+        ...
+
+    def flight(self, most: int) -> Flight | None:
+        """What carries so many requests of one thread at once; None where each takes a thread of its own."""
+        ...
+
+    def close(self) -> None:
+        """Nothing, after closing the connections."""
+        ...
+
+
+class Flight(Protocol):
+    """Requests in flight at once, for one thread."""
+
+    def start(self, call_id: int, request: Request) -> None:
+        """Nothing, after sending the request, or beginning to; whatever prevents it is an answer, too."""
+        ...
+
+    def arrived(self, wait_s: float) -> list[tuple[int, Reply | NoReply]]:
+        """The answers that have come by now, by call id; without one, waits for the first one so long at most."""
         ...
 
     def close(self) -> None:
@@ -137,6 +157,10 @@ class Connection(Protocol):
 
     def send(self, request: Request) -> Reply | NoReply:
         """The answer, or why there is none. Thread-safe."""
+        ...
+
+    def flight(self, most: int) -> Flight | None:
+        """As a destination's."""
         ...
 
     def close(self) -> None:

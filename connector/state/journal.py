@@ -142,9 +142,15 @@ class RunJournal:
         The call and its rows are durable as "intended" then, and so is everything that was noted before. Raises
         StateError.
         """
-        begun = self._records.begun(request, attempt, parent)
+        return self._begin([self._records.begun(request, attempt, parent)])[0]
+
+    def begin_all(self, requests: Sequence[Request]) -> list[int]:
+        """The ids of new calls, each the first attempt of its request, after one commit for all. Raises StateError."""
+        return self._begin([self._records.begun(request, 1, None) for request in requests])
+
+    def _begin(self, begun: list[Begun]) -> list[int]:
         with self._lock:
-            self._notes.begun.append(begun)
+            self._notes.begun += begun
             self._noted += 1
             number = self._noted
         before = self._clock.monotonic()
@@ -152,8 +158,9 @@ class RunJournal:
         waited_s = self._clock.monotonic() - before
         with self._lock:
             self.waited_s += waited_s
-        self._records.opened(begun)
-        return begun.id
+        for each in begun:
+            self._records.opened(each)
+        return [each.id for each in begun]
 
     def answer(self, call_id: int, reply: Reply | NoReply) -> None:
         """Nothing, after noting what came back. Does not wait for the disk."""

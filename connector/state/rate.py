@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from connector.state.database import Database
 
 _WHOLE = ""  # the row of the destination itself; the others are named after their route
+_LEAST_WAIT_S = 0.001
 _DOUBT_S = 1.0  # a route's turn lies at most one interval ahead; further, and the clock was set back
 
 
@@ -62,6 +63,26 @@ class SharedRate:
             if route is None or not route.min_interval_s or self._route_turn(route, slowed):
                 return True
         return False
+
+    def claim(self) -> float:
+        """0.0 when a request may go out now, else the seconds after which to ask again. Raises StateError.
+
+        For routes without a `min_interval_s`; nothing is waited for.
+        """
+        with self._lock:
+            now = self._clock.monotonic()
+            at_hand = self._slots
+            turn = self._next_slot(now)
+            if turn is None and now >= self._ask_at:
+                self._reserve()
+                at_hand, now = self._slots, self._clock.monotonic()
+                turn = self._next_slot(now)
+            if turn is None:
+                return max(self._ask_at - now, _LEAST_WAIT_S)
+            if turn > now:
+                self._slots = at_hand  # not taken: whoever asks when it is due gets it
+                return turn - now
+            return 0.0
 
     def slow_down(self, after_s: float | None = None) -> None:
         """Nothing, after halving the rate; with `after_s`, nobody's turn comes before that time is over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -16,6 +17,7 @@ from connector.ports import (
     Constant,
     Failure,
     Fault,
+    Flight,
     Journal,
     Judged,
     NoReply,
@@ -74,10 +76,17 @@ class FakeLimiter:
     slowed: list[float | None] = field(default_factory=list)
     well: int = 0
     refuses_after: int | None = None
+    claims: list[float] = field(default_factory=list)
 
     def acquire(self, route: Route | None = None) -> bool:
         self.acquired.append(route.name if route else None)
         return self.refuses_after is None or len(self.acquired) <= self.refuses_after
+
+    def claim(self) -> float:
+        wait_s = self.claims.pop(0) if self.claims else 0.0
+        if not wait_s:
+            self.acquired.append(None)
+        return wait_s
 
     def slow_down(self, after_s: float | None = None) -> None:
         self.slowed.append(after_s)
@@ -111,6 +120,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.calls: dict[int, Call] = {}
         self.settled: list[Settled] = []
+        self.together: list[int] = []
         self.flushes = 0
         self.durable_settles = 0
         self._lock = threading.RLock()
@@ -127,6 +137,15 @@ class MemoryJournal:
             call_id = len(self.calls) + 1
             self.calls[call_id] = Call(call_id, request, attempt, parent, thread)
             return call_id
+
+    def begin_all(self, requests: Sequence[Request]) -> list[int]:
+        with self._lock:
+            self.together.append(len(requests))
+            first = len(self.calls) + 1
+            for call_id, request in enumerate(requests, first):
+                assert not self.is_in_flight(request)
+                self.calls[call_id] = Call(call_id, request, 1, None, threading.get_ident())
+            return [*range(first, first + len(requests))]
 
     def answer(self, call_id: int, reply: Reply | NoReply) -> None:
         with self._lock:
@@ -237,7 +256,7 @@ class Vendor:
 
     `poison`: rows for whose sake a request is refused. `named`: it says which ones they are. `unknown`: rows that are
     skipped. `single_only`: takes no arrays. `most`: a larger request is too large. `script`: effects of the first
-    requests, then `then`. `takes_s`: what a call does besides.
+    requests, then `then`. `flies`: one thread may have many in flight, `in_the_air` at most so far.
     """
 
     journal: MemoryJournal = field(default_factory=MemoryJournal)
@@ -256,6 +275,8 @@ class Vendor:
     received: list[tuple[str, list[int]]] = field(default_factory=list)
     applied: Counter[tuple[str, int]] = field(default_factory=Counter)
     form: str = "unknown"
+    flies: bool = False
+    in_the_air: int = 0
     probes: int = 0
     doubts: set[tuple[str, int]] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -300,6 +321,9 @@ class Vendor:
                 self.doubts.update((route, row) for row in rows)
                 return NoReply("connection reset", maybe_applied=True, ms=1.0)
             return reply
+
+    def flight(self, most: int) -> Flight | None:
+        return FakeFlight(self, most) if self.flies else None
 
     def _take(self, route: str, rows: list[int], *, is_array: bool) -> Reply:
         if self.single_only and is_array and rows:
@@ -352,6 +376,34 @@ class Vendor:
 
     def close(self) -> None:
         raise AssertionError("the one who opened it closes it")
+
+
+class FakeFlight:
+    """Answers come in any order, some of them together."""
+
+    def __init__(self, vendor: Vendor, most: int) -> None:
+        self.vendor, self.most, self.random = vendor, most, Random(most)  # noqa: S311 - no secret hangs on it
+        self.waiting: list[tuple[int, Reply | NoReply]] = []
+        self.is_closed = False
+
+    def start(self, call_id: int, request: Request) -> None:
+        self.waiting.append((call_id, self.vendor.send(request)))
+        self.vendor.in_the_air = max(self.vendor.in_the_air, len(self.waiting))
+        assert len(self.waiting) <= self.most
+
+    def arrived(self, wait_s: float) -> list[tuple[int, Reply | NoReply]]:
+        assert not self.is_closed
+        if not self.waiting:
+            time.sleep(min(wait_s, 0.001))
+            return []
+        self.random.shuffle(self.waiting)
+        some = self.random.randint(1, len(self.waiting))
+        came, self.waiting = self.waiting[:some], self.waiting[some:]
+        return came
+
+    def close(self) -> None:
+        assert not self.waiting
+        self.is_closed = True
 
 
 def _reply(status: int, body: dict[str, Any]) -> Reply:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from connector.errors import Problem
-    from connector.ports import Connection, Destination, NoReply, Reply, Request, ValueType
+    from connector.ports import Connection, Destination, Flight, NoReply, Reply, Request, ValueType
     from connector.systems.pendo.client import Client
 
 Settings = PendoSettings
@@ -102,6 +102,9 @@ class _OnDemand:
 
     def send(self, request: Request) -> Reply | NoReply:
         return (self._client or self._made()).send(request)
+
+    def flight(self, most: int) -> Flight | None:
+        return (self._client or self._made()).flight(most)
 
     def close(self) -> None:
         if self._client is not None:

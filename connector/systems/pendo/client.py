@@ -18,8 +18,9 @@ import httpx
 from connector.errors import DestinationError
 from connector.ports import NoReply, Reply
 from connector.systems.pendo import facts
+from connector.systems.pendo.flight import CAN_WAIT, Flight
 from connector.systems.pendo.settings import INTEGRATION_KEY, NO_SECRET, TRACK_EVENT_SECRET
-from connector.systems.pendo.transport import ThreadTransport, prepared
+from connector.systems.pendo.transport import ThreadTransport, no_reply, prepared
 
 if TYPE_CHECKING:
     import ssl
@@ -44,15 +45,6 @@ _HEADERS = {"accept": "*/*", "accept-encoding": "gzip, deflate", "connection": "
 _KNOWN_ADDRESSES = 100
 _RawHeaders = list[tuple[bytes, bytes]]
 _PROXIED = {"http", "https", "all"}
-
-# The request had not left when these were raised.
-BEFORE_SENDING = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
 
 
 class Client:
@@ -88,22 +80,41 @@ class Client:
     def send(self, request: Request) -> Reply | NoReply:
         """The answer, whatever its status, or why there is none. Redirects are answers: they are not followed."""
         line = self._line()
-        address = self._address(request)
-        connect_s, other_s = self._settings.timeouts.connect_seconds, request.timeout_s
-        timeouts = {"connect": connect_s, "pool": connect_s, "read": other_s, "write": other_s}
+        timeouts = self.timeouts(request)
         started = self._monotonic()
         try:
             if line.direct is not None:
-                answer = line.direct.exchange(address.call(request.method), request.body, timeouts)
-                ms = self._ms_since(started)
-                return self._reply(answer.status, *_decoded(answer), ms)
-            response = line.send(_prepared(request, address, timeouts))
+                answer = line.direct.exchange(self.call(request), request.body, timeouts)
+                return self.reply(answer, self._ms_since(started))
+            response = line.send(_prepared(request, self._address(request), timeouts))
             response.read()
         except httpx.RequestError as error:
-            maybe_applied = not isinstance(error, BEFORE_SENDING)
-            return NoReply(_reason(error), maybe_applied=maybe_applied, ms=self._ms_since(started))
+            return no_reply(error, self._ms_since(started))
         ms = self._ms_since(started)
         return self._reply(response.status_code, _named(response.headers), response.content, ms)
+
+    def flight(self, most: int) -> Flight | None:
+        """What carries so many requests of one thread at once; None through a proxy, which is httpx's business.
+
+        Raises DestinationError `connection-setup`.
+        """
+        if not CAN_WAIT or self._line().direct is None:
+            return None
+        lines = [self._new_line() for _ in range(most)]
+        return Flight(self, [line.direct for line in lines if line.direct is not None], monotonic=self._monotonic)
+
+    def call(self, request: Request) -> Call:
+        """The request but for its body, as a transport takes it. Raises httpx.LocalProtocolError, DestinationError."""
+        return self._address(request).call(request.method)
+
+    def timeouts(self, request: Request) -> dict[str, float]:
+        """Seconds by what is waited for, as httpx names it."""
+        connect_s, other_s = self._settings.timeouts.connect_seconds, request.timeout_s
+        return {"connect": connect_s, "pool": connect_s, "read": other_s, "write": other_s}
+
+    def reply(self, answer: Answer, ms: float) -> Reply:
+        """The answer, decoded, without secrets. Raises httpx.DecodingError."""
+        return self._reply(answer.status, *_decoded(answer), ms)
 
     def close(self) -> None:
         """Nothing, after closing every thread's connections."""
@@ -251,10 +262,3 @@ def _certificates(*named: str | None) -> ssl.SSLContext:
     """The certificates to trust, as the environment names them: reading them takes long enough to share them."""
     del named  # httpx reads the environment itself; a change of it is another entry of the cache
     return httpx.create_ssl_context()
-
-
-def _reason(error: httpx.RequestError) -> str:
-    """What happened, in words a user knows, with what the operating system said."""
-    said = str(error)
-    kind = type(error).__name__
-    return f"{kind}: {said}" if said else kind

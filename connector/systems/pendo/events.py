@@ -31,7 +31,7 @@ from connector.systems.pendo.settings import TRACK_EVENT_SECRET
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from connector.ports import Batch, Connection, Template, Verdict
+    from connector.ports import Batch, Connection, Flight, Template, Verdict
     from connector.project.settings import EventSync
     from connector.systems.pendo.settings import PendoSettings
 
@@ -120,6 +120,10 @@ class EventDestination:
     def send(self, request: Request) -> Reply | NoReply:
         """The answer, or why there is none."""
         return self._client.send(request)
+
+    def flight(self, most: int) -> Flight | None:
+        """What carries so many requests of one thread at once."""
+        return self._client.flight(most)
 
     def close(self) -> None:
         """Nothing, after closing the connections."""

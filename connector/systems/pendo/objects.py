@@ -52,7 +52,7 @@ from connector.systems.pendo.settings import INTEGRATION_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from connector.ports import Batch, Connection, ProbeAnswer, Template, Verdict
+    from connector.ports import Batch, Connection, Flight, ProbeAnswer, Template, Verdict
     from connector.project.settings import FieldSpec, ObjectSync
     from connector.systems.pendo.settings import PendoSettings
 
@@ -155,6 +155,10 @@ class ObjectDestination:
     def send(self, request: Request) -> Reply | NoReply:
         """The answer, or why there is none."""
         return self._client.send(request)
+
+    def flight(self, most: int) -> Flight | None:
+        """What carries so many requests of one thread at once."""
+        return self._client.flight(most)
 
     def close(self) -> None:
         """Nothing, after closing the connections."""

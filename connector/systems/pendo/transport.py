@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
+from connector.ports import NoReply
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
@@ -29,6 +31,15 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?\r?\n")
 _HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*\r?\n")
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _ILLEGAL = re.compile(rb"[\r\n\0]")
+# The request had not left when these were raised.
+BEFORE_SENDING = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
 _PORTS = {"http": 80, "https": 443}
 _LINE_BYTES = 65_536
 _HEADER_LINES = 256
@@ -77,6 +88,20 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that has left. `failed`: why it broke off; an answer may have been given all the same."""
+
+    line: _Line
+    call: Call
+    failed: httpx.RequestError | None
+
+    @property
+    def socket(self) -> socket.socket:
+        """Where the answer comes in."""
+        return self.line.socket
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back, as it travelled."""
 
@@ -113,6 +138,15 @@ class ThreadTransport(httpx.BaseTransport):
 
         Those cost as much as all the rest of a small request. Raises what `handle_request` raises.
         """
+        return self.finish(self.start(call, content, timeouts), timeouts)
+
+    def is_ready(self, call: Call) -> bool:
+        """True when `start` needs no new connection."""
+        line = self._lines.get(call.address)
+        return line is not None and self._is_fresh(line)
+
+    def start(self, call: Call, content: bytes, timeouts: Mapping[str, float | None]) -> Sent:
+        """The request after sending it; `finish` comes next. Raises httpx.RequestError."""
         address = call.address
         if address[0] not in _PORTS or (address[0] == "https" and self._verify is None):
             msg = f"'{address[0]}' is no protocol for API calls"
@@ -126,15 +160,28 @@ class ThreadTransport(httpx.BaseTransport):
         # Kept while it is in use, so that `close` finds it; an error takes it out.
         self._lines[address] = line
         try:
-            answer, reusable = self._exchange(line, call, content, timeouts)
+            return Sent(line, call, _sent(line.socket, call.head(len(content)), content, timeouts.get("write")))
         except BaseException:
             self._drop(address, line)
+            raise
+
+    def finish(self, sent: Sent, timeouts: Mapping[str, float | None]) -> Answer:
+        """The answer to what was sent, read to its end. Raises httpx.RequestError."""
+        line = sent.line
+        try:
+            answer, reusable = _answer(sent, timeouts.get("read"))
+        except BaseException:
+            self._drop(sent.call.address, line)
             raise
         if reusable and not self.is_closed:
             line.used_at = self._monotonic()
         else:
-            self._drop(address, line)
+            self._drop(sent.call.address, line)
         return answer
+
+    def abandon(self, sent: Sent) -> None:
+        """Nothing, after closing the connection of a request whose answer did not come."""
+        self._drop(sent.call.address, sent.line)
 
     def close(self) -> None:
         """Nothing, after closing the connections; a request that is under way fails."""
@@ -181,25 +228,6 @@ class ThreadTransport(httpx.BaseTransport):
         reader = cast("BufferedReader", connected.makefile("rb", _LINE_BYTES))
         return _Line(connected, reader, self._monotonic())
 
-    def _exchange(
-        self, line: _Line, call: Call, content: bytes, timeouts: Mapping[str, float | None]
-    ) -> tuple[Answer, bool]:
-        """The answer, and whether the connection can be used again."""
-        unsent = _sent(line.socket, call.head(len(content)), content, timeouts.get("write"))
-        try:
-            line.socket.settimeout(timeouts.get("read"))
-            found = _read_head(line.reader)
-            while found.status in _INFORMATIONAL:
-                found = _read_head(line.reader)
-            body, is_framed = _read_body(line.reader, call.method, found)
-        except TimeoutError as error:
-            raise unsent or httpx.ReadTimeout(str(error)) from error
-        except httpx.RemoteProtocolError as error:
-            raise unsent or error from error
-        except (OSError, ValueError) as error:  # ValueError: the file was closed by another thread
-            raise unsent or httpx.ReadError(str(error)) from error
-        return Answer(found.status, found.headers, body), found.reusable and is_framed and unsent is None
-
 
 def prepared(method: str, url: httpx.URL, given: RawHeaders) -> Call:
     """The request but for its body. Raises LocalProtocolError, without the value, for a header that would end early."""
@@ -230,6 +258,31 @@ def _sent(connected: socket.socket, head: bytes, content: bytes, timeout_s: floa
     except OSError as error:
         return httpx.WriteError(str(error))
     return None
+
+
+def no_reply(error: httpx.RequestError, ms: float) -> NoReply:
+    """Why there is no answer, in words a user knows, with what the operating system said."""
+    said = str(error)
+    kind = type(error).__name__
+    return NoReply(f"{kind}: {said}" if said else kind, maybe_applied=not isinstance(error, BEFORE_SENDING), ms=ms)
+
+
+def _answer(sent: Sent, timeout_s: float | None) -> tuple[Answer, bool]:
+    """The answer, and whether the connection can be used again."""
+    reader, unsent = sent.line.reader, sent.failed
+    try:
+        sent.line.socket.settimeout(timeout_s)
+        found = _read_head(reader)
+        while found.status in _INFORMATIONAL:
+            found = _read_head(reader)
+        body, is_framed = _read_body(reader, sent.call.method, found)
+    except TimeoutError as error:
+        raise unsent or httpx.ReadTimeout(str(error)) from error
+    except httpx.RemoteProtocolError as error:
+        raise unsent or error from error
+    except (OSError, ValueError) as error:  # ValueError: the file was closed by another thread
+        raise unsent or httpx.ReadError(str(error)) from error
+    return Answer(found.status, found.headers, body), found.reusable and is_framed and unsent is None
 
 
 def _read_head(reader: BufferedReader) -> _Head:

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,10 +13,8 @@ from connector.systems.pendo.transport import ThreadTransport, prepared
 from tests.systems.pendo import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.systems.pendo.wire import Behaviour
 
 TIMEOUT = {"timeout": {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": 2.0}}
 
@@ -208,57 +204,21 @@ def test_closing_from_another_thread_ends_the_request_under_way() -> None:
 # --- TLS -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost that nobody trusts, with its key in one file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    line = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    line += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(folder / "key"), "-out", str(folder / "cert")]
-    subprocess.run(line, check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_text((folder / "key").read_text() + (folder / "cert").read_text())
-    return both
-
-
-@contextmanager
-def tls_server(certificate: Path, behave: Behaviour) -> Iterator[str]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-
-    def take(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        connection.settimeout(5)
-        try:
-            with context.wrap_socket(connection, server_side=True) as secured:
-                while (received := wire.read(secured)) is not None:
-                    behave(secured, received)
-        except OSError:
-            return  # the client does not trust this server
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=take, args=(listener,))
-        thread.start()
-        yield f"https://localhost:{listener.getsockname()[1]}"
-        thread.join()
-
-
 def test_a_trusted_server_is_spoken_to_over_one_connection(certificate: Path) -> None:
     verify = ssl.create_default_context(cafile=str(certificate))
-    with tls_server(certificate, wire.answering("200 OK", b"ok")) as url, closing(transport(verify=verify)) as one:
-        bodies = [one.handle_request(request(url)).read() for _ in range(2)]
+    with wire.serving(wire.answering("200 OK", b"ok"), certificate) as server, closing(transport(verify=verify)) as one:
+        bodies = [one.handle_request(request(server.url)).read() for _ in range(2)]
 
     assert bodies == [b"ok", b"ok"]
 
 
 def test_a_server_that_is_not_trusted_is_sent_nothing(certificate: Path) -> None:
     with (
-        tls_server(certificate, wire.answering()) as url,
+        wire.serving(wire.answering(), certificate) as server,
         closing(transport()) as one,
         pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
-        one.handle_request(request(url))
+        one.handle_request(request(server.url))
 
 
 def test_without_certificates_nothing_is_sent_over_https() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Behaviour = Callable[[socket.socket, bytes], bool]
 """Does something with a connection and the request that came on it; True keeps the connection open for the next."""
@@ -24,10 +29,10 @@ class Wire:
 
 
 @contextmanager
-def serving(behave: Behaviour) -> Iterator[Wire]:
-    """A server with this behaviour."""
+def serving(behave: Behaviour, certificate: Path | None = None) -> Iterator[Wire]:
+    """A server with this behaviour; with a certificate (and its key in the same file) it speaks TLS."""
     listener = socket.create_server(("127.0.0.1", 0))
-    wire = Wire(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    wire = Wire(f"{'https://localhost' if certificate else 'http://127.0.0.1'}:{listener.getsockname()[1]}")
     threads: list[threading.Thread] = []
 
     def accept() -> None:
@@ -42,11 +47,12 @@ def serving(behave: Behaviour) -> Iterator[Wire]:
             thread.start()
 
     def talk(connection: socket.socket) -> None:
-        with connection:
-            connection.settimeout(5)
-            while (request := read(connection)) is not None:
+        connection.settimeout(5)
+        # An error of TLS: the client does not trust this server.
+        with suppress(ssl.SSLError), _secured(connection, certificate) as taken:
+            while (request := read(taken)) is not None:
                 wire.requests.append(request)
-                if not behave(connection, request):
+                if not behave(taken, request):
                     return
 
     accepting = threading.Thread(target=accept)
@@ -59,6 +65,15 @@ def serving(behave: Behaviour) -> Iterator[Wire]:
         accepting.join()
         for thread in threads:
             thread.join()
+
+
+def _secured(connection: socket.socket, certificate: Path | None) -> socket.socket:
+    if certificate is None:
+        return connection
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with connection:
+        return context.wrap_socket(connection, server_side=True)
 
 
 def read(connection: socket.socket) -> bytes | None:
