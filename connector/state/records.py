@@ -13,7 +13,7 @@ from connector.state.hiding import Echoes
 from connector.state.redaction import MASK, Redaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from connector.ports import Clock, Reply, Request, Settled
     from connector.ports.calls import Shown
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 REDACTED, OFF = "redacted", "off"
 """What `calls.bodies` says where the bodies are not kept as they were: redacted, or not at all. NULL: as they were."""
+
+_KNOWN_HEADERS = 100
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Records:
         self._auth_header = auth_header
         self._hiding = hiding
         self._payloads = payloads
+        self._known_headers: dict[tuple[Any, ...], str] = {}
         self._open: dict[int, Shown] = {}
         self._echoes: dict[int, Echoes] = {}
 
@@ -71,9 +74,6 @@ class Records:
         """The call's rows; packed here, so that the thread that writes does not do it for all."""
         batch = request.batch
         first, stop = (None, None) if batch is None else (batch.first, batch.stop)
-        headers = self._redaction.headers(request.headers)
-        if request.auth:
-            headers[self._auth_header] = MASK
         shown = None if batch is None else batch.shown
         url = request.url
         if shown is not None and self._hiding is not None:
@@ -89,7 +89,7 @@ class Records:
             "started_at": self._clock.now(),
             "method": request.method,
             "url": self.masked(url),
-            "request_headers": json.dumps(headers),
+            "request_headers": self._headers(request.headers, request.auth),
             "request_bytes": len(request.body),
             "auth": request.auth or None,
             "bodies": None if self._payloads and shown is None else REDACTED if self._payloads else OFF,
@@ -99,6 +99,19 @@ class Records:
             intent = {"run_id": self._run_id, "route": batch.route.name, "first": first, "stop": stop}
             intent["attempt"] = attempt
         return Begun(call, self._body(request), intent, shown)
+
+    def _headers(self, headers: Mapping[str, str], auth: str = "") -> str:
+        """The headers as JSON, without secrets. Those of one call are most often those of the call before."""
+        key = (auth, *headers.items())
+        text = self._known_headers.get(key)
+        if text is None:
+            shown = self._redaction.headers(headers)
+            if auth:
+                shown[self._auth_header] = MASK
+            if len(self._known_headers) >= _KNOWN_HEADERS:  # as with an id in each answer
+                self._known_headers.clear()
+            text = self._known_headers[key] = json.dumps(shown)
+        return text
 
     def _body(self, request: Request) -> bytes | None:
         if not request.body or not self._payloads:
@@ -123,14 +136,14 @@ class Records:
                 "error": self.masked(reply.reason, call_id),
                 "response_body": None,
             }
-        headers, body = self._redaction.headers(reply.headers), self._redaction.content(reply.body)
+        headers, body = reply.headers, self._redaction.content(reply.body)
         if echoes:
             headers = {name: echoes.without(value) for name, value in headers.items()}
             body = echoes.without(body.decode(errors="replace")).encode()
         return {
             "ms": reply.ms,
             "status": reply.status,
-            "response_headers": json.dumps(headers),
+            "response_headers": self._headers(headers),
             "response_bytes": len(reply.body),
             "error": None,
             "response_body": pack(cut(body)) if self._payloads else None,

@@ -44,6 +44,19 @@ def test_a_begun_call_and_its_rows_are_there_when_begin_returns(history: History
     assert history.calls.get(call_id).stop == 500
 
 
+def test_calls_that_begin_together_and_their_rows_are_there_when_begin_all_returns(history: History) -> None:
+    journal = history.journal("run-1")
+    before = journal.begin(request(0, 1), attempt=1)
+    call_ids = journal.begin_all([request(1, 2), request(None), request(2, 5)])
+
+    assert call_ids == [before + 1, before + 2, before + 3]
+    assert ranges(history) == [
+        ("custom", first, stop, None, None, None, call_id, 1)
+        for first, stop, call_id in ((0, 1, before), (1, 2, call_ids[0]), (2, 5, call_ids[2]))
+    ]
+    assert [(call.parent_id, call.attempt) for call in history.calls.list("run-1")] == [(None, 1)] * 4
+
+
 def test_a_call_without_rows_leaves_no_range(history: History) -> None:
     history.journal("run-1").begin(request(None), attempt=1)
 
@@ -242,6 +255,7 @@ def test_a_commit_that_fails_breaks_the_journal_for_every_thread(
     assert sorted(slugs) == sorted([first, others, others, others])
     later: list[Callable[[], object]] = [
         lambda: journal.begin(request(), attempt=1),
+        lambda: journal.begin_all([request()]),
         lambda: journal.answer(1, OK),
         lambda: journal.settle(1, "judged"),
         journal.flush,

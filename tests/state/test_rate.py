@@ -19,11 +19,14 @@ from .child import start_child, tell
 from .fake_clock import NEW_YEAR, FakeClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from connector.ports import Limiter
     from connector.state.history import History
     from connector.state.rate import SharedRate
+
+    Take = Callable[[SharedRate, int, FakeClock], list[float]]
 
 DELETE = Route("delete", frozenset({Change.REMOVED}), Members(()), 500, 1_000_000, min_interval_s=1.0)
 SEND = Route("custom", frozenset(Change), Members(()), 500, 1_000_000)
@@ -34,13 +37,29 @@ def rate(history: History, limit: float | None = 20, name: str = "pendo") -> Sha
     return history.rate(name, max_requests_per_second=limit, stop=threading.Event())
 
 
-def take(limiter: SharedRate, count: int, clock: FakeClock, route: Route | None = None) -> list[float]:
+def take_waiting(limiter: SharedRate, count: int, clock: FakeClock, route: Route | None = None) -> list[float]:
     """When each of so many turns came, in seconds since New Year."""
     came = []
     for _ in range(count):
         assert limiter.acquire(route)
         came.append(clock.now() - NEW_YEAR)
     return came
+
+
+def take_asking(limiter: SharedRate, count: int, clock: FakeClock) -> list[float]:
+    """The same for somebody who asks again when he was told to."""
+    came = []
+    for _ in range(count):
+        while (wait_s := limiter.claim()) > 0:
+            clock.sleep(wait_s)
+        came.append(clock.now() - NEW_YEAR)
+    return came
+
+
+@pytest.fixture(params=[take_waiting, take_asking], ids=["waiting", "asking"])
+def take(request: pytest.FixtureRequest) -> Take:
+    found: Take = request.param
+    return found
 
 
 def test_it_is_the_limiter_that_delivery_needs(history: History) -> None:
@@ -50,13 +69,13 @@ def test_it_is_the_limiter_that_delivery_needs(history: History) -> None:
 
 
 @pytest.mark.parametrize("limit", [0.5, 5, 20, 33, 200])
-def test_turns_come_at_the_rate(history: History, clock: FakeClock, limit: float) -> None:
+def test_turns_come_at_the_rate(take: Take, history: History, clock: FakeClock, limit: float) -> None:
     came = take(rate(history, limit), 100, clock)
 
     assert came[-1] == pytest.approx(99 / limit, rel=0.02)
 
 
-def test_two_processes_share_the_rate(history: History, state_dir: Path, clock: FakeClock) -> None:
+def test_two_processes_share_the_rate(take: Take, history: History, state_dir: Path, clock: FakeClock) -> None:
     with open_history(state_dir, clock=clock) as other:
         limiters = [rate(history), rate(other)]
         came = [take(limiter, 1, clock) for _ in range(50) for limiter in limiters]
@@ -64,7 +83,7 @@ def test_two_processes_share_the_rate(history: History, state_dir: Path, clock: 
     assert came[-1][0] == pytest.approx(99 / 20, rel=0.02)
 
 
-def test_destinations_do_not_share_a_rate(history: History, clock: FakeClock) -> None:
+def test_destinations_do_not_share_a_rate(take: Take, history: History, clock: FakeClock) -> None:
     limiters = [rate(history), rate(history, name="pendo-eu")]
     came = [take(limiter, 1, clock) for _ in range(50) for limiter in limiters]
 
@@ -72,7 +91,7 @@ def test_destinations_do_not_share_a_rate(history: History, clock: FakeClock) ->
 
 
 @pytest.mark.parametrize("limit", [None, 0, 100_000, 10_000_000])
-def test_no_limit_costs_next_to_nothing(history: History, clock: FakeClock, limit: float | None) -> None:
+def test_no_limit_costs_next_to_nothing(take: Take, history: History, clock: FakeClock, limit: float | None) -> None:
     limiter = rate(history, limit)
     began = time.perf_counter()
     took = take(limiter, 5000, clock)
@@ -81,7 +100,7 @@ def test_no_limit_costs_next_to_nothing(history: History, clock: FakeClock, limi
     assert took[-1] < 0.1
 
 
-def test_slots_that_nobody_took_in_time_are_given_up(history: History, clock: FakeClock) -> None:
+def test_slots_that_nobody_took_in_time_are_given_up(take: Take, history: History, clock: FakeClock) -> None:
     limiter = rate(history, 200)
     take(limiter, 1, clock)
     clock.sleep(10)
@@ -90,7 +109,7 @@ def test_slots_that_nobody_took_in_time_are_given_up(history: History, clock: Fa
     assert sum(1 for moment in came if moment < 10.05) <= 12
 
 
-def test_slots_that_are_a_little_late_are_still_good(history: History, clock: FakeClock) -> None:
+def test_slots_that_are_a_little_late_are_still_good(take: Take, history: History, clock: FakeClock) -> None:
     limiter = rate(history, 200)
     take(limiter, 1, clock)
     clock.sleep(0.02)
@@ -98,7 +117,9 @@ def test_slots_that_are_a_little_late_are_still_good(history: History, clock: Fa
     assert take(limiter, 4, clock) == pytest.approx([0.02] * 4, abs=0.006)
 
 
-def test_too_many_requests_slow_every_process_down(history: History, state_dir: Path, clock: FakeClock) -> None:
+def test_too_many_requests_slow_every_process_down(
+    take: Take, history: History, state_dir: Path, clock: FakeClock
+) -> None:
     with open_history(state_dir, clock=clock) as other:
         ours, theirs = rate(history), rate(other)
         take(ours, 2, clock)
@@ -109,7 +130,7 @@ def test_too_many_requests_slow_every_process_down(history: History, state_dir: 
     assert came[-1] - came[0] == pytest.approx(2.0, rel=0.05)
 
 
-def test_a_wish_to_wait_parks_every_process(history: History, state_dir: Path, clock: FakeClock) -> None:
+def test_a_wish_to_wait_parks_every_process(take: Take, history: History, state_dir: Path, clock: FakeClock) -> None:
     with open_history(state_dir, clock=clock) as other:
         ours, theirs = rate(history, 200), rate(other, 200)
         take(ours, 3, clock)
@@ -119,7 +140,7 @@ def test_a_wish_to_wait_parks_every_process(history: History, state_dir: Path, c
         assert take(ours, 1, clock)[0] >= 60
 
 
-def test_who_waits_for_a_slot_waits_longer_when_the_rate_is_halved_meanwhile(state_dir: Path) -> None:
+def test_who_waits_for_a_slot_waits_longer_when_the_rate_is_halved_meanwhile(take: Take, state_dir: Path) -> None:
     class Slow(FakeClock):
         """During the first sleep, somebody is told to slow down."""
 
@@ -137,7 +158,7 @@ def test_who_waits_for_a_slot_waits_longer_when_the_rate_is_halved_meanwhile(sta
     assert came[2] >= 5
 
 
-def test_success_brings_the_rate_back_in_about_a_minute(history: History, clock: FakeClock) -> None:
+def test_success_brings_the_rate_back_in_about_a_minute(take: Take, history: History, clock: FakeClock) -> None:
     limiter = rate(history)
     take(limiter, 1, clock)
     limiter.slow_down()
@@ -149,7 +170,7 @@ def test_success_brings_the_rate_back_in_about_a_minute(history: History, clock:
     assert 25 < clock.now() - began < 40
 
 
-def test_requests_that_do_not_succeed_do_not_raise_the_rate(history: History, clock: FakeClock) -> None:
+def test_requests_that_do_not_succeed_do_not_raise_the_rate(take: Take, history: History, clock: FakeClock) -> None:
     limiter = rate(history)
     limiter.slow_down()
     take(limiter, 100, clock)
@@ -160,8 +181,8 @@ def test_requests_that_do_not_succeed_do_not_raise_the_rate(history: History, cl
 def test_a_route_keeps_its_distance_over_all_processes(history: History, state_dir: Path, clock: FakeClock) -> None:
     with open_history(state_dir, clock=clock) as other:
         limiters = [rate(history), rate(other)]
-        came = [take(limiter, 1, clock, DELETE)[0] for _ in range(5) for limiter in limiters]
-        free = take(limiters[0], 3, clock, SEND)
+        came = [take_waiting(limiter, 1, clock, DELETE)[0] for _ in range(5) for limiter in limiters]
+        free = take_waiting(limiters[0], 3, clock, SEND)
 
     assert all(later - earlier >= 1.0 for earlier, later in pairwise(came))
     assert came[-1] == pytest.approx(9, abs=0.5)
@@ -170,9 +191,9 @@ def test_a_route_keeps_its_distance_over_all_processes(history: History, state_d
 
 def test_a_parked_route_keeps_its_distance_afterwards(history: History, clock: FakeClock) -> None:
     limiter = rate(history)
-    take(limiter, 1, clock, DELETE)
+    take_waiting(limiter, 1, clock, DELETE)
     limiter.slow_down(10)
-    came = take(limiter, 2, clock, DELETE)
+    came = take_waiting(limiter, 2, clock, DELETE)
 
     assert came[0] >= 10
     assert came[1] - came[0] >= 1.0
@@ -190,17 +211,17 @@ def test_a_route_that_waits_for_its_turn_is_parked_with_all_others(state_dir: Pa
     clock, other = Parked(), None
     with open_history(state_dir, clock=clock) as history, open_history(state_dir, clock=clock) as second:
         other = rate(second)
-        came = take(rate(history), 2, clock, DELETE)
+        came = take_waiting(rate(history), 2, clock, DELETE)
 
     assert came[1] >= 30
 
 
 def test_a_clock_that_is_set_back_does_not_stop_the_run(history: History, clock: FakeClock) -> None:
     limiter = rate(history, 5)
-    take(limiter, 5, clock, DELETE)
+    take_waiting(limiter, 5, clock, DELETE)
     clock.time -= 86_400
     ticks = clock.monotonic()
-    take(limiter, 5, clock, DELETE)
+    take_waiting(limiter, 5, clock, DELETE)
 
     assert clock.monotonic() - ticks < 8
 

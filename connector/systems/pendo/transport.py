@@ -44,6 +44,9 @@ _PORTS = {"http": 80, "https": 443}
 _LINE_BYTES = 65_536
 _HEADER_LINES = 256
 _JOINED_BYTES = 65_536  # a smaller body travels in one write with its head
+_END_OF_HEAD = b"\r\n\r\n"
+_KNOWN_HEADS: dict[bytes, _Head] = {}  # shared by all threads: each of its steps is one
+_MOST_HEADS = 100
 _INFORMATIONAL, _NO_CONTENT, _NOT_MODIFIED = range(100, 200), 204, 304
 
 
@@ -138,27 +141,27 @@ class ThreadTransport(httpx.BaseTransport):
 
         Those cost as much as all the rest of a small request. Raises what `handle_request` raises.
         """
+        self.is_ready(call)
         return self.finish(self.start(call, content, timeouts), timeouts)
 
     def is_ready(self, call: Call) -> bool:
-        """True when `start` needs no new connection."""
+        """True when `start` needs no new connection; one that should not be used again is closed."""
         line = self._lines.get(call.address)
-        return line is not None and self._is_fresh(line)
+        if line is not None and not self._is_fresh(line):
+            self._drop(call.address, line)
+            line = None
+        return line is not None
 
     def start(self, call: Call, content: bytes, timeouts: Mapping[str, float | None]) -> Sent:
-        """The request after sending it; `finish` comes next. Raises httpx.RequestError."""
+        """The request after sending it; `is_ready` comes before it, `finish` next. Raises httpx.RequestError."""
         address = call.address
         if address[0] not in _PORTS or (address[0] == "https" and self._verify is None):
             msg = f"'{address[0]}' is no protocol for API calls"
             raise httpx.UnsupportedProtocol(msg)
-        line = self._lines.pop(address, None)
-        if line is not None and not self._is_fresh(line):
-            line.close()
-            line = None
+        line = self._lines.get(address)
         if line is None:
-            line = self._connect(address, timeouts.get("connect"))
-        # Kept while it is in use, so that `close` finds it; an error takes it out.
-        self._lines[address] = line
+            # Kept while it is in use, so that `close` finds it; an error takes it out.
+            line = self._lines[address] = self._connect(address, timeouts.get("connect"))
         try:
             return Sent(line, call, _sent(line.socket, call.head(len(content)), content, timeouts.get("write")))
         except BaseException:
@@ -286,6 +289,24 @@ def _answer(sent: Sent, timeout_s: float | None) -> tuple[Answer, bool]:
 
 
 def _read_head(reader: BufferedReader) -> _Head:
+    """The head of the next answer; one that was read before, byte by byte the same, is not parsed again."""
+    start = reader.peek()
+    end = start.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+    raw = start[:end] if end >= len(_END_OF_HEAD) else None
+    known = _KNOWN_HEADS.get(raw) if raw is not None else None
+    if known is not None:
+        reader.read(end)
+        return known
+    head = _parsed_head(reader)
+    # Only one that ends with its first empty line: else a part of the body would be taken for a part of the head.
+    if raw is not None and raw.find(b"\n\r\n") == end - 3 and b"\n\n" not in raw:
+        if len(_KNOWN_HEADS) >= _MOST_HEADS:  # as with an id in each answer
+            _KNOWN_HEADS.clear()
+        _KNOWN_HEADS[raw] = head
+    return head
+
+
+def _parsed_head(reader: BufferedReader) -> _Head:
     line = reader.readline(_LINE_BYTES)
     if not line:
         msg = "Server disconnected without sending a response."

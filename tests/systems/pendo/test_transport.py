@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,36 @@ def test_an_answer_is_read_to_its_end_however_that_is_marked(raw: bytes, status:
     response = answer(raw)
 
     assert (response.status_code, response.read()) == (status, body)
+
+
+@pytest.mark.parametrize("ending", [b"\r\n\r\n", b"\n\n", b"\n\r\n", b"\r\n\n"])
+def test_the_head_of_an_answer_ends_with_its_first_empty_line_however_often_it_was_read(ending: bytes) -> None:
+    """The body looks like the end of a head; on one connection, so that a byte too many would be missed next time."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 7" + ending
+    bodies = iter([b"a\r\n\r\nbc", b"a\r\n\r\nbc", b"a\r\n\r\nxy", b"1234567"])
+
+    def behave(connection: socket.socket, received: bytes) -> bool:
+        del received
+        connection.sendall(head + next(bodies))
+        return True
+
+    with wire.serving(behave) as server, closing(transport()) as one:
+        read = [one.handle_request(request(server.url)).read() for _ in range(4)]
+
+    assert read == [b"a\r\n\r\nbc", b"a\r\n\r\nbc", b"a\r\n\r\nxy", b"1234567"]
+    assert server.connections == 1
+
+
+def test_a_head_that_comes_in_pieces_is_one() -> None:
+    def behave(connection: socket.socket, received: bytes) -> bool:
+        del received
+        for piece in (b"HTTP/1.1 200 OK\r", b"\nContent-Le", b"ngth: 2\r\n\r", b"\no", b"k"):
+            connection.sendall(piece)
+            time.sleep(0.01)
+        return True
+
+    with wire.serving(behave) as server, closing(transport()) as one:
+        assert [one.handle_request(request(server.url)).read() for _ in range(3)] == [b"ok"] * 3
 
 
 def test_the_answer_to_head_has_no_body() -> None:
