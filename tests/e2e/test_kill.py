@@ -28,6 +28,8 @@ RANDOM_KILLS = 15  # of each sync
 REPEATED = {"before-intent", "before-send", "before-answer", "before-verdict"}
 """Moments that each request has: killed in the middle of the run."""
 SYNCS = (ACCOUNTS, EVENTS)
+SINGLES = "singles"
+"""The events again, each in a request of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with scene(tmp_path_factory.mktemp("kill") / "p", concurrency=CONCURRENCY) as made:
         made.write(ACCOUNTS, OBJECT_SYNC)
         made.write(EVENTS, EVENT_SYNC)
+        made.write(SINGLES, EVENT_SYNC, batch={"rows": 1})
         made.sandbox.seed({"accounts": [f"acct-{at}" for at in range(ROWS)]})
         yield made
 
@@ -79,7 +82,7 @@ def dead_run(place: Scene, sync: str) -> Run | None:
     return runs[1] if len(runs) > 1 else None
 
 
-def assert_one_more_run_is_enough(place: Scene, sync: str, rows: int) -> Run | None:
+def assert_one_more_run_is_enough(place: Scene, sync: str, rows: int, in_flight: int = IN_FLIGHT) -> Run | None:
     """The dead run, after another one brought what was missing, and a third had nothing to do."""
     calm(place)
     assert place.run(sync).status == "success"
@@ -93,7 +96,7 @@ def assert_one_more_run_is_enough(place: Scene, sync: str, rows: int) -> Run | N
         delivered = place.delivered()
         assert set(delivered) == set(range(rows))
         assert max(delivered.values()) <= 2
-        assert delivered.total() - rows <= IN_FLIGHT
+        assert delivered.total() - rows <= in_flight
     received, logged = place.received(), place.logged("all")
     assert not received - logged
     assert (logged - received).total() <= CONCURRENCY
@@ -145,6 +148,37 @@ def test_after_a_kill_at_any_moment_one_more_run_is_enough(
     dead = assert_one_more_run_is_enough(shared, sync, ROWS)
     if dead is not None:
         assert dead.status in {"interrupted", "success"}
+        check_counts(dead.json())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*(f"{name}:{nth}" for name in sorted(REPEATED) for nth in (1, 7, 500)), "all-sent"])
+def test_after_a_kill_with_single_rows_in_flight_one_more_run_is_enough(
+    shared: Scene, children: Nursery, name: str
+) -> None:
+    fresh(shared, FEW)
+    children.start(shared, "run", SINGLES, failpoint=name)
+
+    assert children.wait() == -signal.SIGKILL
+    dead = assert_one_more_run_is_enough(shared, SINGLES, FEW, in_flight=CONCURRENCY)
+    assert dead is not None
+    assert dead.status == "interrupted"
+    check_counts(dead.json())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(RANDOM_KILLS))
+def test_after_a_kill_with_single_rows_in_flight_at_any_moment_one_more_run_is_enough(
+    shared: Scene, children: Nursery, seed: int
+) -> None:
+    fresh(shared, FEW)
+    children.start(shared, "run", SINGLES)
+    time.sleep(3 * Random(seed).random())  # noqa: S311 - repeatable on purpose
+    children.kill()
+
+    assert children.wait() in {0, -signal.SIGKILL}
+    dead = assert_one_more_run_is_enough(shared, SINGLES, FEW, in_flight=CONCURRENCY)
+    if dead is not None:
         check_counts(dead.json())
 
 
