@@ -16,7 +16,9 @@ from tests.e2e.project import ACCOUNTS, EVENT_SYNC, EVENTS, OBJECT_SYNC, Scene, 
 if TYPE_CHECKING:
     import subprocess
 
-SYNCS = (ACCOUNTS, EVENTS)
+SINGLES = "singles"
+"""The events again, each in a request of its own."""
+SYNCS = (ACCOUNTS, EVENTS, SINGLES)
 ROWS, BATCH, CONCURRENCY = 600, 10, 4
 IN_FLIGHT = BATCH * CONCURRENCY
 
@@ -28,6 +30,7 @@ def slow(real: Scene) -> Scene:
     real.events(ROWS)
     real.write(ACCOUNTS, OBJECT_SYNC, batch={"rows": BATCH})
     real.write(EVENTS, EVENT_SYNC, batch={"rows": BATCH})
+    real.write(SINGLES, EVENT_SYNC, batch={"rows": 1})
     real.point_at(concurrency=CONCURRENCY)
     real.sandbox.add_faults({"latency_ms": 30})
     return real
