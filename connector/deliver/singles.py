@@ -2,8 +2,7 @@
 
 A request of one row is little work, and threads that hand one lock to each other for each step of it spend more on
 that than on the work. Here one thread begins several requests in one commit, and settles each as its answer comes.
-Whatever has to wait (another attempt, a second route) goes to a thread of its own, and keeps its place among the
-requests in flight meanwhile.
+One that has to be tried again goes to a thread of its own, and keeps its place among those in flight meanwhile.
 """
 
 from __future__ import annotations
@@ -30,9 +29,13 @@ ENDED = "the run ended before this was sent"
 
 
 def travel_alone(destination: Destination) -> bool:
-    """True when each request carries one row."""
-    limits = destination.limits()
-    return all(limits.get(route.name, route.max_rows) == 1 and not route.min_interval_s for route in destination.routes)
+    """True when each request carries one row, and each row needs one request."""
+    routes, limits = destination.routes, destination.limits()
+    changes = [change for route in routes for change in route.changes]
+    is_one_request = len(changes) == len(set(changes))
+    return is_one_request and all(
+        limits.get(route.name, route.max_rows) == 1 and not route.min_interval_s for route in routes
+    )
 
 
 class Singles:
@@ -51,7 +54,7 @@ class Singles:
         self._idle: list[Worker] = []
         self._away: dict[int, tuple[Part, Answer]] = {}
         self._aside: list[threading.Thread] = []
-        self._held: tuple[Batch, ...] | None = None  # taken from the work, but its turn has not come
+        self._held: Batch | None = None  # taken from the work, but its turn has not come
         self._wait_s = LOOK_S
         self._at_end = False
 
@@ -80,18 +83,14 @@ class Singles:
         """Nothing, after sending as many requests as may be in flight, and as the rate allows by now."""
         fresh: list[tuple[Part, Answer]] = []
         while len(self._away) + len(self._aside) + len(fresh) < self._means.policy.concurrency:
-            batches, self._held = self._held or self._taken(), None
-            if batches is None:
+            batch, self._held = self._held or self._taken(), None
+            if batch is None:
                 break
-            if len(batches) > 1:
-                self._put_aside(Worker.deliver, batches)
-                continue
-            part = Part(batches[0])
-            answer = Answer(self._means.destination.build(part.batch), part.batch.route)
             wait_s = 0.0 if self._watch.ended() else self._means.limiter.claim()
             if wait_s > 0:
-                self._held, self._wait_s = batches, min(wait_s, LOOK_S)
+                self._held, self._wait_s = batch, min(wait_s, LOOK_S)
                 break
+            part, answer = Part(batch), Answer(self._means.destination.build(batch), batch.route)
             if self._watch.ended():
                 answer.stopped = True
                 self._worker.settle(part, answer)
@@ -102,11 +101,11 @@ class Singles:
             for part, answer in fresh:
                 self._guarded(self._leave, part, answer)
 
-    def _taken(self) -> tuple[Batch, ...] | None:
-        """The next range, or None when there is none, or the run ends."""
+    def _taken(self) -> Batch | None:
+        """The next row, or None when there is none, or the run ends."""
         batches = None if self._watch.ended() else self._work.take(self._watch.limits)
         self._at_end = batches is None
-        return batches
+        return batches[0] if batches is not None else None
 
     def _leave(self, part: Part, answer: Answer) -> None:
         """Nothing, after sending a request that was begun."""
@@ -131,12 +130,12 @@ class Singles:
         attempts = self._worker.attempts
         attempts.arrived(answer, call_id, reply)
         if attempts.is_worth_another(answer):
-            self._put_aside(Worker.pursue, part, answer)
+            self._put_aside(part, answer)
         else:
             self._worker.settle(part, answer)
 
-    def _put_aside(self, job: Callable[..., None], *given: Any) -> None:
-        """Nothing, after giving a worker's job to a thread of its own."""
+    def _put_aside(self, part: Part, answer: Answer) -> None:
+        """Nothing, after giving a request that is to be tried again to a thread of its own."""
         if self._idle:
             worker = self._idle.pop()
         else:
@@ -144,7 +143,7 @@ class Singles:
             self.workers.append(worker)
 
         def run() -> None:
-            self._guarded(job, worker, *given)
+            self._guarded(worker.pursue, part, answer)
             self._idle.append(worker)
 
         # A daemon, as every thread of a delivery.

@@ -11,15 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.deliver import Policy
+from connector.deliver.singles import travel_alone
 from connector.errors import StateError
-from connector.ports import NoReply, Outcome
+from connector.ports import Change, NoReply, Outcome
 
 from .world import AGENT, CUSTOM, EVENTS, FakeFlight, FakeWork, MemoryJournal, Vendor, World, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from connector.ports import Change, Flight, Reply, Request, Route
+    from connector.ports import Flight, Reply, Request, Route
 
 EFFECTS = ["ok", "503", "429", "429:3", "429:1000", "503:20", "refused", "lost before", "lost after", "400", "401"]
 TRANSIENT = ["503", "429:3", "refused", "lost before", "lost after"]
@@ -29,7 +30,7 @@ EIGHT = Policy(concurrency=8)
 
 rows = st.integers(1, 60)
 some_rows = st.frozensets(st.integers(0, 59), max_size=60)
-routes = st.sampled_from([(ALONE,), (replace(CUSTOM, max_rows=1),), (replace(CUSTOM, max_rows=1), ALONE)])
+routes = st.sampled_from([(ALONE,), (replace(CUSTOM, max_rows=1),)])
 several = st.sampled_from([1, 3, 8])
 
 
@@ -136,13 +137,31 @@ def test_a_destination_that_cannot_have_them_in_flight_gets_them_from_threads() 
     assert world.journal.together == []
 
 
-def test_rows_with_two_routes_are_sent_one_route_after_the_other() -> None:
-    world = World(flying(routes=(replace(CUSTOM, max_rows=1), replace(AGENT, max_rows=1))), rows=30, batch_rows=1)
+def test_rows_that_need_two_requests_are_sent_by_threads() -> None:
+    routes = (replace(CUSTOM, max_rows=1), replace(AGENT, max_rows=1))
+    world = World(flying(routes=routes), rows=30, batch_rows=1)
 
     delivered = world.deliver()
 
     assert outcomes(delivered) == {"succeeded": 30}
     assert world.vendor.received == [(route, [row]) for row in range(30) for route in ("custom", "agent")]
+    assert world.journal.together == []
+
+
+def test_rows_that_need_one_request_each_may_take_several_routes() -> None:
+    upserts = replace(CUSTOM, max_rows=1, changes=frozenset({Change.ADDED, Change.CHANGED}))
+    clear = replace(upserts, name="clear", changes=frozenset({Change.REMOVED}))
+
+    assert travel_alone(Vendor(routes=(upserts, clear)))
+    assert not travel_alone(Vendor(routes=(upserts, replace(clear, max_rows=2))))
+
+
+def test_a_route_that_keeps_a_distance_is_sent_by_threads() -> None:
+    world = World(flying(routes=(replace(ALONE, min_interval_s=1.0),)), rows=3, batch_rows=1)
+
+    world.deliver()
+
+    assert (world.limiter.acquired, world.journal.together) == (["track"] * 3, [])
 
 
 def test_a_request_that_waits_to_be_tried_again_holds_up_no_other() -> None:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow  # minutes, on a clock that a busy machine can mak
 
 KINDS = ("events", "held events", "objects", "deletes")
 FORMS = ("array", "single")
+STORMS_OF_SINGLES = (("events", "single"), ("held events", "single"))
 ROWS = {"array": 60, "single": 12}
 BATCH = {"array": 10, "single": 1}
 PATHS = {"events": "/data/track", "held events": "/data/track", "objects": "/custom/value", "deletes": "/bulkdelete/"}
@@ -67,7 +68,8 @@ class Arena:
             place.accounts(self.rows + (kind == "deletes"))
             # On a clock this fast, a moment's delay of this process would bring two deletes too close together.
             place.sandbox.switch(bulkdelete_fast_calls="allow")
-            self.sync = place.write(ACCOUNTS, OBJECT_SYNC, batch=batch, on_removed="delete")
+            on_removed = "delete" if kind == "deletes" else "clear"
+            self.sync = place.write(ACCOUNTS, OBJECT_SYNC, batch=batch, on_removed=on_removed)
             if kind == "deletes":
                 place.run(ACCOUNTS)
                 place.sql("DELETE FROM accounts WHERE account_id <> 'acct-0'")
@@ -167,11 +169,11 @@ def test_a_fault_now_and_then_loses_nothing_and_doubles_only_what_is_unknown(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in HARMLESS])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "form"), [*((kind, "array") for kind in KINDS), *STORMS_OF_SINGLES])
 def test_a_fault_that_stays_ends_the_run_and_the_next_one_brings_the_rest(
-    stack: ExitStack, tmp_path: Path, kind: str, fault: str
+    stack: ExitStack, tmp_path: Path, kind: str, form: str, fault: str
 ) -> None:
-    fight = arena(stack, tmp_path, kind, "array")
+    fight = arena(stack, tmp_path, kind, form)
     fight.add_fault(fault, storm=True)
 
     first = fight.place.run(fight.sync)
