@@ -163,6 +163,10 @@ class Connection(Protocol):
         """As a destination's."""
         ...
 
+    def ready(self) -> None:
+        """Nothing, when requests could be sent as far as this machine is concerned. Raises DestinationError."""
+        ...
+
     def close(self) -> None:
         """Nothing, after closing the connections."""
         ...

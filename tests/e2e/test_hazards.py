@@ -393,3 +393,26 @@ def test_a_run_that_is_cancelled_before_it_sends_is_cancelled(quick: Scene) -> N
     assert (result.status, result.exit_code) == ("cancelled", 130)
     assert quick.sandbox.events == []
     assert outcomes(quick.run(sync)) == {"succeeded": 5}
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("sync", [ACCOUNTS, EVENTS])
+def test_a_machine_that_cannot_set_up_a_connection_leaves_no_row_in_doubt(
+    quick: Scene, monkeypatch: pytest.MonkeyPatch, sync: str, rows: int
+) -> None:
+    quick.accounts(3)
+    quick.events(3)
+    quick.write(sync, EVENT_SYNC if sync == EVENTS else OBJECT_SYNC, batch={"rows": rows})
+    sandbox = quick.url
+    quick.point_at("https://pendo.example.com")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/bundle.pem")
+
+    result = quick.run(sync)
+
+    assert (result.status, result.exit_code) == ("failed", 3)
+    assert result.error is not None
+    assert result.error.problem.slug == "connection-setup"
+    assert outcomes(result) == {"not_attempted": 3}
+    monkeypatch.delenv("SSL_CERT_FILE")
+    quick.point_at(sandbox)
+    assert outcomes(quick.run(sync)) == {"succeeded": 3}

@@ -106,6 +106,9 @@ class _OnDemand:
     def flight(self, most: int) -> Flight | None:
         return (self._client or self._made()).flight(most)
 
+    def ready(self) -> None:
+        (self._client or self._made()).ready()
+
     def close(self) -> None:
         if self._client is not None:
             self._client.close()

@@ -103,6 +103,10 @@ class Client:
         lines = [self._new_line() for _ in range(most)]
         return Flight(self, [line.direct for line in lines if line.direct is not None], monotonic=self._monotonic)
 
+    def ready(self) -> None:
+        """Nothing, when certificates and proxies are found. Raises DestinationError `connection-setup`."""
+        self._line()
+
     def call(self, request: Request) -> Call:
         """The request but for its body, as a transport takes it. Raises httpx.LocalProtocolError, DestinationError."""
         return self._address(request).call(request.method)

@@ -85,7 +85,11 @@ class EventDestination:
         return {TRACK: 1 if self._is_single() else self._route.max_rows}
 
     def prepare(self) -> Generator[Request, Reply, None]:
-        """No call: Pendo has none that checks a Track Event Shared Secret."""
+        """No call: Pendo has none that checks a Track Event Shared Secret. Raises DestinationError.
+
+        What keeps this machine from making any comes up here, where no event is on its way yet and none in doubt.
+        """
+        self._client.ready()
         yield from ()
 
     def build(self, batch: Batch) -> Request:
