@@ -1,7 +1,9 @@
 """How much a run at full speed is slowed by browsers that watch it: rounds with and without them, in turns.
 
-    python bench/browsers.py                        100,000 events, one a request: as many calls as there can be
+    python bench/browsers.py                        250,000 events, one a request: as many calls as there can be
     python bench/browsers.py --rounds 7 --browsers 3
+
+Long enough that to open the pages, a second or two of CPU, is not most of what is measured.
 
 `connector serve` runs all the time. Without: three Chromiums show an empty page. With: two of them show the run, live,
 and one the table of its calls. Everything is on this machine, so the browsers' own work takes from the run's cores,
@@ -43,7 +45,7 @@ LOOK_S = 0.05
 def main() -> None:
     """Nothing, after printing what was measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rows", type=int, default=250_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--browsers", type=int, default=3)
     asked = parser.parse_args()
