@@ -16,7 +16,7 @@ STEPS = {
     "compare": "compared with the snapshot, the plan written down",
     "send": "from the first request to the last answer",
     "render": "of sending: request bodies made, while others were in flight",
-    "log": "of sending: a request's wait for the API call log and journal to be on disk, added up over those in flight",
+    "log": "of sending: waits for the API call log and journal to be on disk, added up over the threads that send",
     "settle": "the outcomes folded into the snapshot and written down",
 }
 """Each step with what it is, in the order of a run. Those "of sending" overlap with it."""
