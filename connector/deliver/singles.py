@@ -70,6 +70,8 @@ class Singles:
         except BaseException as defect:  # noqa: BLE001 - `deliver` raises it again
             self._watch.fail(defect)
         finally:
+            for thread in self._aside:
+                thread.join()  # what it sent is to be settled before the journal is closed
             self._flight.close()
 
     def _guarded(self, step: Callable[..., None], *given: Any) -> None:

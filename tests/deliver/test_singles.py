@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -267,6 +268,26 @@ def test_a_defect_of_the_flight_reaches_the_caller() -> None:
         World(Bad(routes=(ALONE,)), rows=1, batch_rows=1).deliver()
 
     assert closed == [True]
+
+
+def test_a_defect_of_the_flight_waits_for_the_requests_that_are_tried_again() -> None:
+    class Falling(FakeFlight):
+        def arrived(self, wait_s: float) -> list[tuple[int, Reply | NoReply]]:
+            if any(call.verdict == "try_again" for call in self.vendor.journal.calls.values()):
+                raise ZeroDivisionError
+            return super().arrived(wait_s)
+
+    class Bad(Vendor):
+        def flight(self, most: int) -> Flight | None:
+            return Falling(self, most)
+
+    world = World(Bad(routes=(ALONE,), script=["503"]), rows=1, batch_rows=1)
+    world.clock.on_sleep = lambda: time.sleep(0.2)
+
+    with pytest.raises(ZeroDivisionError):
+        world.deliver()
+
+    assert world.journal.by_row("track")[0].outcome is Outcome.NOT_ATTEMPTED
 
 
 class FullJournal(MemoryJournal):

@@ -48,6 +48,19 @@ def landed(flight: Flight, count: int) -> dict[int, Reply | NoReply]:
     return found
 
 
+def assert_each_gets_its_own(flight: Flight, url: str, count: int) -> None:
+    """Three times so many requests at once, to a server that answers with what it was sent."""
+    for first in (10, 20, 30):
+        numbers = range(first, first + count)
+        for number in numbers:
+            flight.start(number, request(url, number))
+        found = landed(flight, count)
+
+        bodies = {call_id: reply.body for call_id, reply in found.items() if isinstance(reply, Reply)}
+        assert bodies == {number: b"%d" % number for number in numbers}
+        assert all(0 < reply.ms < 5_000 for reply in found.values())
+
+
 def echoing(connection: socket.socket, received: bytes) -> bool:
     body = received.partition(b"\r\n\r\n")[2]
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
@@ -62,15 +75,7 @@ def test_requests_are_in_flight_at_once_and_each_gets_its_own_answer() -> None:
         return echoing(connection, received)
 
     with wire.serving(behave) as server, flying() as flight:
-        for round_ in range(3):
-            for number in range(4):
-                flight.start(10 * round_ + number, request(server.url, 10 * round_ + number))
-            found = landed(flight, 4)
-
-            assert {call_id: reply.body for call_id, reply in found.items() if isinstance(reply, Reply)} == {
-                10 * round_ + number: b"%d" % (10 * round_ + number) for number in range(4)
-            }
-            assert all(0 < reply.ms < 5_000 for reply in found.values())
+        assert_each_gets_its_own(flight, server.url, 4)
 
     assert server.connections == 4
 
@@ -280,11 +285,4 @@ def test_a_trusted_server_is_spoken_to_over_as_many_connections_as_are_in_flight
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with wire.serving(echoing, certificate) as server, flying(3) as flight:
-        for round_ in range(3):
-            for number in range(3):
-                flight.start(10 * round_ + number, request(server.url, 10 * round_ + number))
-            found = landed(flight, 3)
-
-            assert {call_id: reply.body for call_id, reply in found.items() if isinstance(reply, Reply)} == {
-                10 * round_ + number: b"%d" % (10 * round_ + number) for number in range(3)
-            }
+        assert_each_gets_its_own(flight, server.url, 3)
